@@ -1,0 +1,89 @@
+/* Private to c_src: the file's records as they lie in memory, the stream, and what an ISA file provides. */
+#ifndef GRULET_IMPL_H
+#define GRULET_IMPL_H
+
+#include "grulet.h"
+
+enum {
+    GRULET_FORMAT_VERSION = 1,
+    GRULET_ALIGN = 64,          /* bytes: weights, panels, the parts of a stream */
+    GRULET_BLOCK_ROWS = 16,     /* rows of a full weight block */
+    GRULET_GROUP = 4,           /* inputs of a weight group */
+    GRULET_SPAN = 512,          /* inputs whose products are summed as exact int32: 512 * 127 * 32767 < 2^31 */
+    GRULET_MAX_WIDTH = 65536,   /* elements of any vector */
+    GRULET_MAX_RECORDS = 1024   /* ports, values, states, operators: each */
+};
+#define GRULET_NONE 0xFFFFFFFFu
+
+enum { GRULET_OP_GRU = 1, GRULET_OP_DENSE = 2, GRULET_OP_ACTIVATION = 3 };
+enum { GRULET_WEIGHTS_NONE = 0, GRULET_WEIGHTS_F32 = 1, GRULET_WEIGHTS_INT8 = 2 };
+enum { GRULET_ACTIVATIONS_F32 = 0, GRULET_ACTIVATIONS_INT16 = 1, GRULET_ACTIVATIONS_INT8 = 2 };
+enum {
+    GRULET_FUNCTION_NONE = 0,
+    GRULET_FUNCTION_RELU = 1,
+    GRULET_FUNCTION_LEAKY_RELU = 2,
+    GRULET_FUNCTION_SIGMOID = 3,
+    GRULET_FUNCTION_TANH = 4,
+    GRULET_FUNCTION_SOFTMAX = 5
+};
+
+/* The records of the file, read in place (docs/format.md).  All members are 4 bytes, so there is no padding. */
+typedef struct { uint32_t offset, width; } grulet_value;
+typedef struct { uint32_t value, kind, limit; char name[52]; } grulet_port;
+typedef struct { uint32_t op, offset, width, initial; } grulet_state;
+typedef struct {
+    uint32_t kind, input, output, second_input;
+    uint32_t weights, activations, inputs, units;
+    uint32_t function;
+    float alpha, input_peak;
+    uint32_t state, data, data_bytes, reserved[2];
+} grulet_op;
+typedef struct {
+    unsigned char magic[8];
+    uint32_t version, crc32, file_bytes;
+    uint32_t inputs, outputs, values, ops, states;
+    uint32_t arena_floats, state_floats, text_bytes, data, data_bytes, reserved;
+} grulet_header;
+
+/* Where the tables lie: fixed by the header's counts, so never stored.  Shared by the checker and the stream. */
+typedef struct {
+    const grulet_header *header;
+    const grulet_port *ports;   /* inputs, then outputs */
+    const grulet_op *ops;
+    const grulet_state *states;
+    const grulet_value *values;
+    const unsigned char *file;
+} grulet_tables;
+
+grulet_tables grulet_tables_of(const void *file);
+
+/* Bytes of one operator's weights: all its blocks.  64-bit: sizes come from the file and must not wrap. */
+uint64_t grulet_op_data_bytes(const grulet_op *op);
+
+grulet_status grulet_check_file(const void *file, size_t bytes);
+int grulet_same_bytes(const void *a, const void *b, size_t bytes); /* memcmp is not among what the library needs */
+uint32_t grulet_crc32(uint32_t crc, const void *data, size_t bytes);
+
+static inline uint32_t grulet_round_up(uint32_t n, uint32_t to) { return (n + to - 1) / to * to; }
+
+/* Scratch: two prepared operands (input and state) of up to 4 bytes an element, zero-padded to whole 64-byte lines. */
+static inline size_t grulet_operand_bytes(uint32_t n) { return (size_t)grulet_round_up(n, 64) * 4; }
+
+/* One instruction set.  The functions are made from grulet_kernel_body.h in each ISA file; all give the same bits.
+ * `x`, `y`, `h`: float vectors of the operator's widths, `scratch`: 64-byte aligned, two operands. */
+typedef struct {
+    const char *name;
+    int (*usable)(void);        /* does this CPU, under this operating system, run it? */
+    void (*gru)(const grulet_op *op, const unsigned char *data, float *y, const float *x, float *h, void *scratch);
+    void (*dense)(const grulet_op *op, const unsigned char *data, float *y, const float *x, void *scratch);
+    void (*activation)(const grulet_op *op, float *y, const float *x);
+} grulet_kernel;
+
+extern const grulet_kernel grulet_kernel_generic;
+extern const grulet_kernel grulet_kernel_avx2;
+extern const grulet_kernel grulet_kernel_avx512vnni;
+
+/* Never NULL after grulet_model_open has succeeded once. */
+const grulet_kernel *grulet_kernel_used(void);
+
+#endif

@@ -1,0 +1,171 @@
+/* AVX2: 8 lanes; a weight group of 16 rows is two registers.
+ *
+ * 8-bit levels: VPMADDUBSW multiplies unsigned by signed bytes and adds pairs with saturation to 16 bits.  The operand's
+ * magnitude is the unsigned factor and the weight takes the operand's sign (VPSIGNB; no weight is -128), so a pair is at
+ * most 2 * 127 * 127 = 32258 and never saturates.
+ * 16-bit levels: VPMADDWD multiplies them by sign-extended weights and adds pairs to int32, exactly. */
+#ifndef __AVX2__
+#error "this file needs -mavx2"
+#endif
+#include "grulet_impl.h"
+#include "grulet_inline.h"
+#include "x86/grulet_x86.h"
+
+#include <immintrin.h>
+#include <string.h>
+
+#define KERNEL_TABLE grulet_kernel_avx2
+#define KERNEL_NAME "avx2"
+#define KERNEL_USABLE grulet_x86_has_avx2
+#define LANES 8
+
+typedef __m256 vf;
+typedef __m256i vi;
+
+KERNEL_INLINE vi first_lanes(uint32_t n)
+{
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+KERNEL_INLINE vf vf_load(const float *p) { return _mm256_loadu_ps(p); }
+KERNEL_INLINE void vf_store(float *p, vf v) { _mm256_storeu_ps(p, v); }
+KERNEL_INLINE vf vf_load_part(const float *p, uint32_t n) { return _mm256_maskload_ps(p, first_lanes(n)); }
+KERNEL_INLINE void vf_store_part(float *p, vf v, uint32_t n) { _mm256_maskstore_ps(p, first_lanes(n), v); }
+KERNEL_INLINE vf vf_set(float v) { return _mm256_set1_ps(v); }
+KERNEL_INLINE vf vf_add(vf a, vf b) { return _mm256_add_ps(a, b); }
+KERNEL_INLINE vf vf_sub(vf a, vf b) { return _mm256_sub_ps(a, b); }
+KERNEL_INLINE vf vf_mul(vf a, vf b) { return _mm256_mul_ps(a, b); }
+KERNEL_INLINE vf vf_div(vf a, vf b) { return _mm256_div_ps(a, b); }
+KERNEL_INLINE vf vf_min(vf a, vf b) { return _mm256_min_ps(a, b); } /* MINPS gives b when a is NaN */
+KERNEL_INLINE vf vf_max(vf a, vf b) { return _mm256_max_ps(a, b); }
+KERNEL_INLINE vf vf_less(vf a, vf b, vf t, vf e) { return _mm256_blendv_ps(e, t, _mm256_cmp_ps(a, b, _CMP_LT_OQ)); }
+KERNEL_INLINE vi vf_bits(vf v) { return _mm256_castps_si256(v); }
+KERNEL_INLINE vf vi_float(vi v) { return _mm256_castsi256_ps(v); }
+KERNEL_INLINE vf vf_abs(vf v) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), v); }
+KERNEL_INLINE vf vf_copysign(vf magnitude, vf sign)
+{
+    return _mm256_or_ps(magnitude, _mm256_and_ps(sign, _mm256_set1_ps(-0.0f)));
+}
+KERNEL_INLINE vi vi_add(vi a, vi b) { return _mm256_add_epi32(a, b); }
+KERNEL_INLINE vi vi_sub(vi a, vi b) { return _mm256_sub_epi32(a, b); }
+KERNEL_INLINE vi vi_shift_left_23(vi v) { return _mm256_slli_epi32(v, 23); }
+
+/* Levels are stored as int16 or int8.  They fit, so the saturating packs only drop bytes. */
+KERNEL_INLINE void put_int16(void *operand, uint32_t stride, uint32_t i, vi level)
+{
+    (void)stride;
+    _mm_storeu_si128((__m128i *)(void *)((int16_t *)operand + i),
+                     _mm_packs_epi32(_mm256_castsi256_si128(level), _mm256_extracti128_si256(level, 1)));
+}
+KERNEL_INLINE void put_int8(void *operand, uint32_t i, vi level)
+{
+    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(level), _mm256_extracti128_si256(level, 1));
+    _mm_storel_epi64((__m128i *)(void *)((int8_t *)operand + i), _mm_packs_epi16(words, words));
+}
+
+enum { AHEAD = 1024 }; /* bytes: weights that come from L2 or further are asked for this early */
+
+/* The exact sums of eight rows, converted; later spans are added to what stands in `sums`. */
+KERNEL_INLINE void add_span(float *sums, vi exact, uint32_t first)
+{
+    const vf sum = _mm256_cvtepi32_ps(exact);
+    vf_store(sums, first ? vf_add(vf_load(sums), sum) : sum);
+}
+
+/* A register holds 4 rows x 2 pair sums; four registers a set. */
+KERNEL_INLINE void int16_sums(float *sums, const unsigned char *weights, const int16_t *x, uint32_t inputs, uint32_t width,
+                              const int sets)
+{
+    const int quads = (int)width / 4;
+    uint32_t first = 0;
+    do {
+        const uint32_t end = inputs - first > GRULET_SPAN ? first + GRULET_SPAN : inputs;
+        vi pairs[3][4];
+        for (int set = 0; set < sets; set++)
+            for (int q = 0; q < 4; q++) pairs[set][q] = _mm256_setzero_si256();
+        for (uint32_t i = first; i < end; i += GRULET_GROUP) {
+            int64_t four;
+            memcpy(&four, x + i, sizeof four);
+            const vi levels = _mm256_set1_epi64x(four);
+            for (int set = 0; set < sets; set++)
+                for (int q = 0; q < quads; q++, weights += 16) {
+                    const __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)weights);
+                    _mm_prefetch((const char *)weights + AHEAD, _MM_HINT_T0);
+                    pairs[set][q] = vi_add(pairs[set][q], _mm256_madd_epi16(_mm256_cvtepi8_epi16(bytes), levels));
+                }
+        }
+        for (int set = 0; set < sets; set++)
+            for (int half = 0; half < 2; half++) {
+                const vi rows = _mm256_hadd_epi32(pairs[set][2 * half], pairs[set][2 * half + 1]);
+                add_span(sums + set * GRULET_BLOCK_ROWS + half * LANES, _mm256_permute4x64_epi64(rows, 0xD8), first);
+            }
+    } while ((first += GRULET_SPAN) < inputs);
+}
+
+/* A register holds 8 rows; two registers a set. */
+KERNEL_INLINE void int8_sums(float *sums, const unsigned char *weights, const int8_t *x, uint32_t inputs, uint32_t width,
+                             const int sets)
+{
+    const vi ones = _mm256_set1_epi16(1);
+    const vi lanes[2] = {first_lanes(width), first_lanes(width > LANES ? width - LANES : 0)};
+    uint32_t first = 0;
+    do {
+        const uint32_t end = inputs - first > GRULET_SPAN ? first + GRULET_SPAN : inputs;
+        vi exact[3][2];
+        for (int set = 0; set < sets; set++) exact[set][0] = exact[set][1] = _mm256_setzero_si256();
+        for (uint32_t i = first; i < end; i += GRULET_GROUP) {
+            int32_t four;
+            memcpy(&four, x + i, sizeof four);
+            const vi levels = _mm256_set1_epi32(four), magnitudes = _mm256_abs_epi8(levels);
+            for (int set = 0; set < sets; set++, weights += GRULET_GROUP * width)
+                for (int half = 0; half < 2; half++) {
+                    const int *at = (const int *)(const void *)weights + half * LANES;
+                    const vi w = width == GRULET_BLOCK_ROWS ? _mm256_loadu_si256((const vi *)(const void *)at)
+                                                            : _mm256_maskload_epi32(at, lanes[half]);
+                    const vi pairs = _mm256_maddubs_epi16(magnitudes, _mm256_sign_epi8(w, levels));
+                    _mm_prefetch((const char *)at + AHEAD, _MM_HINT_T0);
+                    exact[set][half] = vi_add(exact[set][half], _mm256_madd_epi16(pairs, ones));
+                }
+        }
+        for (int set = 0; set < sets; set++)
+            for (int half = 0; half < 2; half++)
+                add_span(sums + set * GRULET_BLOCK_ROWS + half * LANES, exact[set][half], first);
+    } while ((first += GRULET_SPAN) < inputs);
+}
+
+/* Called with a constant width for full blocks, so that loops over quads unroll and sums stay in registers. */
+#define SUMS(name, element)                                                                                            \
+    KERNEL_INLINE void sum_##name(float *sums, const unsigned char *panel, const void *operand, uint32_t inputs,       \
+                                  uint32_t width, const int sets, const int32_t *row_sums)                             \
+    {                                                                                                                  \
+        (void)row_sums;                                                                                                \
+        name##_sums(sums, panel, (const element *)operand, inputs, width, sets);                                       \
+    }
+SUMS(int16, int16_t)
+SUMS(int8, int8_t)
+
+/* Set by set and half by half: eight partial sums at a time fit the sixteen registers. */
+KERNEL_INLINE void sum_f32(float *sums, const unsigned char *panel, const void *operand, uint32_t inputs, uint32_t width,
+                           const int sets, const int32_t *row_sums)
+{
+    const float *x = operand;
+    const uint32_t group_floats = GRULET_GROUP * width * (uint32_t)sets;
+    const vi lanes[2] = {first_lanes(width), first_lanes(width > LANES ? width - LANES : 0)};
+    (void)row_sums;
+    for (int set = 0; set < sets; set++, sums += GRULET_BLOCK_ROWS) {
+        const float *weights = (const float *)(const void *)panel + (uint32_t)set * GRULET_GROUP * width;
+        vf partial[2][GRULET_GROUP];
+        for (int j = 0; j < GRULET_GROUP; j++) partial[0][j] = partial[1][j] = vf_set(0.0f);
+        for (uint32_t i = 0; i < inputs; i += GRULET_GROUP, weights += group_floats)
+            for (int j = 0; j < GRULET_GROUP; j++)
+                for (int half = 0; half < 2; half++) {
+                    const float *at = weights + (uint32_t)j * width + half * LANES;
+                    const vf w = width == GRULET_BLOCK_ROWS ? vf_load(at) : _mm256_maskload_ps(at, lanes[half]);
+                    partial[half][j] = vf_add(partial[half][j], vf_mul(w, vf_set(x[i + (uint32_t)j])));
+                }
+        for (int half = 0; half < 2; half++)
+            vf_store(sums + half * LANES,
+                     vf_add(vf_add(partial[half][0], partial[half][1]), vf_add(partial[half][2], partial[half][3])));
+    }
+}
+
+#include "grulet_kernel_body.h"

@@ -1,0 +1,161 @@
+"""The only importer of the C extension: calls become methods, status codes become exceptions.
+
+Pointers are made once: a `KernelStream` keeps its memory and the addresses of its buffers, so that a step is one call
+of a C function with three held pointers.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grulet import format as grulet_format
+from grulet._kernel import ffi, lib
+from grulet.errors import FormatError, FrameError, GruletError, IsaError, StateError
+
+ALIGN = 64
+
+
+def aligned_bytes(data: Any) -> NDArray[np.uint8]:
+    """The buffer itself where it lies on a 64-byte boundary, otherwise one copy that does."""
+    try:
+        view = np.frombuffer(data, np.uint8)
+    except (TypeError, ValueError, BufferError) as error:
+        if isinstance(error, ValueError) and memoryview(data).nbytes == 0:
+            return np.empty(0, np.uint8)
+        raise FormatError(f"a path or a contiguous buffer was expected, not {type(data).__name__}: {error}") from error
+    if view.ctypes.data % ALIGN == 0:
+        return view
+    copy = aligned_empty(len(view))
+    copy[:] = view
+    return copy
+
+
+def aligned_empty(size: int) -> NDArray[np.uint8]:
+    """An uninitialized byte array on a 64-byte boundary."""
+    memory = np.empty(size + ALIGN, np.uint8)
+    start = -memory.ctypes.data % ALIGN
+    return memory[start : start + size]
+
+
+def text_of(status: int) -> str:
+    """The C library's sentence for a status."""
+    return str(ffi.string(lib.grulet_status_text(status)).decode())
+
+
+def _refusal(status: int, data: NDArray[np.uint8]) -> FormatError:
+    """Say why the C library refused a file: the format module knows the details."""
+    try:
+        grulet_format.read(memoryview(data))
+    except FormatError as error:
+        return error
+    return FormatError(text_of(status))
+
+
+class KernelModel:
+    """An opened file.  Keeps the bytes alive; immutable, so threads may share it."""
+
+    def __init__(self, data: Any) -> None:
+        self.data = aligned_bytes(data)
+        self.pointer = ffi.new("grulet_model *")
+        self._file = ffi.from_buffer(self.data)
+        status = lib.grulet_model_open(self.pointer, self._file, len(self.data))
+        if status != lib.GRULET_OK:
+            raise _refusal(status, self.data)
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes that one step reads of the file."""
+        return int(lib.grulet_weight_bytes(self.pointer))
+
+
+class KernelStream:
+    """State and scratch of one voice, and the buffers `input` and `output`."""
+
+    def __init__(self, model: KernelModel, block: int) -> None:
+        size = lib.grulet_stream_bytes(model.pointer, block) if block > 0 else 0
+        if size == 0:
+            raise GruletError(f"a stream cannot hold blocks of {block} frames; 1 is the least")
+        self.model = model
+        self.block = block
+        self.input = np.zeros(lib.grulet_input_width(model.pointer), np.float32)
+        self.output = np.zeros(lib.grulet_output_width(model.pointer), np.float32)
+        self._memory = np.empty(size, np.uint8)
+        handle = ffi.new("grulet_stream **")
+        memory = ffi.from_buffer(self._memory)
+        status = lib.grulet_stream_init(handle, memory, size, model.pointer, block)
+        if status != lib.GRULET_OK:
+            raise GruletError(text_of(status))
+        self._keep = (memory, ffi.from_buffer("float[]", self.input), ffi.from_buffer("float[]", self.output))
+        self._stream = handle[0]
+        self._arguments = (self._stream, self._keep[2], self._keep[1])
+
+    def tick(self) -> None:
+        """`input` -> `output`: one frame."""
+        if lib.grulet_step(*self._arguments):
+            raise FrameError(f"the frame holds a NaN or an infinity (elements {_bad_elements(self.input)})")
+
+    def run(self, frames: NDArray[np.float32], outputs: NDArray[np.float32]) -> None:
+        """Rows of C-contiguous ``frames`` -> rows of C-contiguous ``outputs``."""
+        if len(frames) == 0:
+            return
+        x, y = ffi.from_buffer("float[]", frames), ffi.from_buffer("float[]", outputs)
+        if lib.grulet_run(self._stream, y, x, len(frames)):
+            bad = np.flatnonzero(~np.isfinite(frames).all(axis=1))
+            raise FrameError(f"frame {bad[0]} of {len(frames)} holds a NaN or an infinity; none was run")
+
+    def reset(self) -> None:
+        """Back to the initial state."""
+        lib.grulet_stream_reset(self._stream)
+
+    def save(self) -> bytes:
+        """The state as bytes."""
+        blob = bytearray(lib.grulet_save_bytes(self.model.pointer))
+        lib.grulet_save(self._stream, ffi.from_buffer(blob), len(blob))
+        return bytes(blob)
+
+    def restore(self, blob: bytes) -> None:
+        """Take a saved state; on an error the state has not changed."""
+        try:
+            data = ffi.from_buffer(blob)
+        except (TypeError, BufferError) as error:
+            raise StateError(f"a saved state is bytes, not {type(blob).__name__}") from error
+        status = lib.grulet_restore(self._stream, data, len(data))
+        if status != lib.GRULET_OK:
+            raise StateError(text_of(status))
+
+
+def _bad_elements(frame: NDArray[np.float32]) -> str:
+    bad = np.flatnonzero(~np.isfinite(frame))
+    return ", ".join(map(str, bad[:5])) + (", ..." if len(bad) > 5 else "")
+
+
+def version() -> str:
+    """Version of the C library, which is the package's."""
+    return str(ffi.string(lib.grulet_version()).decode())
+
+
+def isas() -> tuple[str, ...]:
+    """Instruction sets that this library has and this machine runs, best first; the last is ``"generic"``."""
+    names = []
+    while (name := lib.grulet_isa_name(len(names))) != ffi.NULL:
+        names.append(str(ffi.string(name).decode()))
+    return tuple(names)
+
+
+def isa() -> str:
+    """The instruction set in use."""
+    return str(ffi.string(lib.grulet_isa_used()).decode())
+
+
+def use_isa(name: str) -> None:
+    """Choose the instruction set for all streams of this process; results do not depend on it."""
+    if lib.grulet_isa_use(name.encode()):
+        raise IsaError(f"no instruction set {name!r} here; there are: {', '.join(isas())}")
+
+
+if os.environ.get("GRULET_ISA"):  # for tests: run a whole process on one kernel
+    use_isa(os.environ["GRULET_ISA"])

@@ -1,0 +1,235 @@
+"""The numpy oracle: docs/numerics.md as a program.
+
+`Reference` runs a `.grulet` file with the bits of the C library, one float32 operation at a time, and shows what the
+C library keeps to itself: the gates z, r and the candidate n of every step.  It is slow, and it is the definition.
+
+With ``exact_activations=True`` it leaves out one thing, the rounding of activations to int16 or int8: the difference
+between the two runs is the error that activation rounding costs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grulet import format as grulet_format
+from grulet.errors import FrameError
+from grulet.format import GROUP, LEVELS, SILENCE, SPAN, Activation, Dense, Gru, Matrix, Program
+
+Floats: TypeAlias = NDArray[np.float32]
+
+_LARGEST = np.float32(3.40282347e38)
+_FLUSH = np.float32(2.0**-64)
+_MAGIC = np.float32(12582912.0)  # 1.5 * 2^23: adding it rounds to an integer, half to even
+
+
+# ---- functions ------------------------------------------------------------------------------------------------------
+
+
+def _below(x: Floats, limit: float) -> Floats:
+    """``x < limit ? x : limit``: a NaN gives the limit, as in the C code."""
+    bound = np.float32(limit)
+    return np.where(x < bound, x, bound)
+
+
+def _above(x: Floats, limit: float) -> Floats:
+    bound = np.float32(limit)
+    return np.where(x > bound, x, bound)
+
+
+def _expm1_parts(y: Floats) -> tuple[Floats, Floats]:
+    """``(p, s)`` with e^y = s + s p, s a power of two and p = expm1 of the rest (tools/derive_expm1.py)."""
+    shifted = y * np.float32(1.44269504) + _MAGIC
+    k = shifted - _MAGIC
+    r = (y - k * np.float32(0.693359375)) - k * np.float32(-2.12194440e-4)
+    r2 = r * r
+    low = np.float32(4.999999702e-01) + r * np.float32(1.666654646e-01)
+    high = np.float32(4.166743904e-02) + r * np.float32(8.366251364e-03)
+    q = low + r2 * (high + r2 * np.float32(1.387028024e-03))
+    exponent = (shifted.view(np.uint32) << np.uint32(23)) + np.uint32(0x3F800000)
+    return r + r2 * q, exponent.view(np.float32)
+
+
+def exp_negative(y: Floats) -> Floats:
+    """e^y of float32 ``y`` <= 0; below -87 as at -87."""
+    p, s = _expm1_parts(_above(y, -87.0))
+    return s + s * p
+
+
+def sigmoid(x: Floats) -> Floats:
+    """1 / (1 + e^-x) of float32 ``x``, in [0, 1]."""
+    p, s = _expm1_parts(np.float32(0.0) - _above(_below(x, 87.0), -87.0))
+    return np.float32(1.0) / (np.float32(1.0) + (s + s * p))
+
+
+def tanh(x: Floats) -> Floats:
+    """Hyperbolic tangent of float32 ``x``, in [-1, 1], odd."""
+    bounded = _above(_below(x, 10.0), -10.0)
+    p, s = _expm1_parts(np.abs(bounded) * np.float32(-2.0))
+    t = (s - np.float32(1.0)) + s * p
+    return np.copysign(np.abs(t) / (np.float32(2.0) + t), bounded)
+
+
+def finite(x: Floats) -> Floats:
+    """Overflow becomes the largest float, a NaN the largest positive one."""
+    return _above(_below(x, float(_LARGEST)), -float(_LARGEST))
+
+
+def softmax(x: Floats) -> Floats:
+    """Softmax over the vector; the sum runs in order."""
+    e = exp_negative(x - x.max())
+    total = np.float32(0.0)
+    for value in e:
+        total = np.float32(total + value)
+    return e / total
+
+
+def apply_function(x: Floats, function: str, alpha: float) -> Floats:
+    """One of `grulet.format.FUNCTIONS`."""
+    if function == "relu":
+        return _above(x, 0.0)
+    if function == "leaky_relu":
+        return np.where(x < 0, finite(x * np.float32(alpha)), x)
+    if function == "sigmoid":
+        return sigmoid(x)
+    if function == "tanh":
+        return tanh(x)
+    if function == "softmax":
+        return softmax(x)
+    return x
+
+
+# ---- products -------------------------------------------------------------------------------------------------------
+
+
+def quantize(x: Floats, levels: int, peak: float) -> tuple[NDArray[np.int32], np.float32]:
+    """Levels of ``x`` in [-levels, levels] and the value of one level; ``peak`` 0: the frame's own magnitude."""
+    top = np.float32(peak) if peak else np.abs(x).max()
+    if top < SILENCE:
+        return np.zeros(len(x), np.int32), np.float32(0.0)
+    scaled = _above(_below(x * (np.float32(levels) / top), levels), -levels)
+    return np.rint(scaled).astype(np.int32), top / np.float32(levels)
+
+
+def _float_products(matrix: Floats, x: Floats) -> Floats:
+    """(sets, units): four partial sums, input i in sum i mod 4, in order; then (s0 + s1) + (s2 + s3)."""
+    pad = -len(x) % GROUP
+    x = np.pad(x, (0, pad))
+    matrix = np.pad(matrix, ((0, 0), (0, 0), (0, pad)))
+    partial = np.zeros((*matrix.shape[:2], GROUP), np.float32)
+    for i in range(0, len(x), GROUP):
+        partial = partial + matrix[:, :, i : i + GROUP] * x[i : i + GROUP]
+    s0, s1, s2, s3 = np.moveaxis(partial, 2, 0)
+    return np.asarray((s0 + s1) + (s2 + s3), np.float32)
+
+
+def _integer_products(matrix: NDArray[np.int8], levels: NDArray[np.int32]) -> Floats:
+    """(sets, units): exact sums over spans of 512 inputs, converted to float32 and added in order.
+
+    float64 holds each sum exactly (below 2^53), so numpy's matrix product, in any order, is exact.
+    """
+    total = None
+    for at in range(0, len(levels), SPAN):
+        exact = matrix[:, :, at : at + SPAN].astype(np.float64) @ levels[at : at + SPAN].astype(np.float64)
+        total = exact.astype(np.float32) if total is None else total + exact.astype(np.float32)
+    assert total is not None  # a vector has at least one element
+    return np.asarray(total, np.float32)
+
+
+# ---- operators ------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Gates:
+    """What a GRU layer computed: each (frames, units) float32."""
+
+    z: Floats
+    r: Floats
+    n: Floats
+    h: Floats
+
+
+class Reference:
+    """One stream of a model, in numpy.
+
+    ``data``: the bytes of a `.grulet` file, or a `Program`.  ``state``: operator name -> hidden state (units,).
+    """
+
+    def __init__(self, data: bytes | Program, *, exact_activations: bool = False) -> None:
+        self.program = data if isinstance(data, Program) else grulet_format.read(data)
+        self.exact_activations = exact_activations
+        self.reset()
+
+    def reset(self) -> None:
+        """Back to the model's initial state."""
+        self.state = {op.name: op.initial_state.copy() for op in self.program.operators if isinstance(op, Gru)}
+
+    def run(self, frames: Floats) -> Floats:
+        """(T, in) float32 -> (T, out) float32; continues the stream."""
+        return self.run_with_gates(frames)[0]
+
+    def run_with_gates(self, frames: Floats) -> tuple[Floats, dict[str, Gates]]:
+        """Like `run`, and the gates of every GRU layer by operator name."""
+        frames = np.asarray(frames)
+        width = self.program.input_width
+        if frames.ndim != 2 or frames.shape[1] != width or frames.dtype != np.float32:
+            raise FrameError(f"frames must be float32 (frames, {width}), not {frames.dtype} {frames.shape}")
+        if not np.isfinite(frames).all():
+            raise FrameError("the frames hold a NaN or an infinity")
+        outputs = np.empty((len(frames), self.program.output_width), np.float32)
+        shape = {name: (len(frames), len(h)) for name, h in self.state.items()}
+        gates = {name: Gates(*(np.empty(size, np.float32) for _ in range(4))) for name, size in shape.items()}
+        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+            for t, frame in enumerate(frames):
+                outputs[t] = self._step(frame, gates, t)
+        return outputs, gates
+
+    def _step(self, frame: Floats, gates: dict[str, Gates], t: int) -> Floats:
+        subnormal = np.abs(frame) < np.float32(2.0**-126)
+        frame = np.where(subnormal, np.float32(0.0), frame)
+        values: dict[int, Floats] = {}
+        for port in self.program.inputs:
+            value = self.program.values[port.value]
+            values[port.value] = frame[value.offset : value.offset + value.width]
+        for op in self.program.operators:
+            x = values[op.input]
+            if isinstance(op, Gru):
+                values[op.output] = self._gru(op, x, gates[op.name], t)
+            elif isinstance(op, Dense):
+                sums = self._products(op.matrix, x, op.activations, op.input_peak)[0]
+                values[op.output] = apply_function(finite(sums + op.bias[0]), op.function, op.alpha)
+            elif isinstance(op, Activation):
+                values[op.output] = apply_function(x, op.function, op.alpha)
+        return np.concatenate([values[port.value] for port in self.program.outputs])
+
+    def _gru(self, op: Gru, x: Floats, gates: Gates, t: int) -> Floats:
+        h = self.state[op.name]
+        xz, xr, xn = self._products(op.input_matrix, x, op.activations, op.input_peak)
+        hz, hr, hn = self._products(op.recurrent_matrix, h, op.activations, 1.0, level_in_scale=True)
+        bz, br, bxn, bhn = op.bias
+        z = sigmoid((xz + hz) + bz)
+        r = sigmoid((xr + hr) + br)
+        n = tanh((xn + bxn) + r * (hn + bhn))
+        blended = n + z * (h - n)
+        h = np.where(np.abs(blended) < _FLUSH, np.float32(0.0), blended)
+        self.state[op.name] = h
+        gates.z[t], gates.r[t], gates.n[t], gates.h[t] = z, r, n, h
+        return h
+
+    def _products(
+        self, matrix: Matrix, x: Floats, activations: str, peak: float, *, level_in_scale: bool = False
+    ) -> Floats:
+        """``matrix @ x`` as the operator's formats say, (sets, units) float32."""
+        if matrix.scale is None:
+            return _float_products(np.asarray(matrix.values, np.float32), x)
+        weights = np.asarray(matrix.values, np.int8)
+        levels = LEVELS[activations]
+        if self.exact_activations:
+            unscaled = weights.astype(np.float64) @ x.astype(np.float64) * (levels if level_in_scale else 1)
+            return np.asarray(unscaled * matrix.scale, np.float32)
+        quantized, level = quantize(x, levels, peak)
+        sums = _integer_products(weights, quantized) * matrix.scale
+        return sums if level_in_scale else sums * level

@@ -1,0 +1,60 @@
+"""Derive the constants of grulet's expm1 polynomial (c_src/grulet_kernel_body.h, grulet/reference.py).
+
+On |r| <= ln(2)/2:  expm1(r) ~ r + r^2 * (C2 + C3 r + C4 r^2 + C5 r^3 + C6 r^4).
+
+Minimax of the RELATIVE error of expm1 by Lawson's iteratively reweighted least squares on Chebyshev points; the
+coefficients are then rounded to float32 from the lowest order up, refitting the rest after each rounding, so that
+the rounding of one is compensated by the others.  numpy's long double (64-bit mantissa) carries the fit.
+
+    python tools/derive_expm1.py
+"""
+
+import numpy as np
+
+LIMIT = np.log(np.longdouble(2)) / 2
+POWERS = range(5)
+
+
+def expm1(r):
+    """Taylor series to r^24: exact to long double on |r| <= 0.35."""
+    total = np.zeros_like(r)
+    term = np.ones_like(r)
+    for k in range(1, 25):
+        term = term * r / k
+        total = total + term
+    return total
+
+
+def fit(basis, target, steps=200):
+    """Lawson: reweight least squares until the largest error is level."""
+    weight = np.ones(len(target))
+    for _ in range(steps):
+        root = np.sqrt(weight)
+        solution = np.linalg.lstsq((basis * root[:, None]).astype(float), (target * root).astype(float), rcond=None)[0]
+        error = np.abs(target - basis @ solution).astype(float)
+        weight = weight * (error + 1e-30)
+        weight /= weight.sum()
+    return solution
+
+
+def main():
+    """Print the constants, their bits, and the error of the rounded polynomial in exact arithmetic."""
+    r = LIMIT * np.cos(np.pi * (np.arange(2000, dtype=np.longdouble) + 0.5) / 2000)
+    exact = expm1(r)
+    scale = r * r / exact  # relative error of expm1 = scale * error of q
+    target = (exact - r) / (r * r) * scale
+    columns = [scale * r**k for k in POWERS]
+    fixed: list[np.float32] = []
+    for k in POWERS:
+        rest = np.stack(columns[k:], axis=1)
+        known = sum((np.longdouble(c) * columns[j] for j, c in enumerate(fixed)), np.zeros_like(r))
+        fixed.append(np.float32(fit(rest, target - known)[0]))
+    q = sum(np.longdouble(c) * r**k for k, c in enumerate(fixed))
+    error = np.abs((r + r * r * q - exact) / exact).max()
+    for k, c in enumerate(fixed):
+        print(f"C{k + 2} = {float(c):.9e}f  /* {float(c).hex()} */")
+    print(f"largest relative error in exact arithmetic: {float(error):.2e} (float32 rounds at {2.0**-24:.2e})")
+
+
+if __name__ == "__main__":
+    main()
