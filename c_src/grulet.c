@@ -57,6 +57,12 @@ size_t grulet_input_width(const grulet_model *model) { return model->sizes[INPUT
 size_t grulet_output_width(const grulet_model *model) { return model->sizes[OUTPUT_WIDTH]; }
 size_t grulet_weight_bytes(const grulet_model *model) { return model->sizes[WEIGHT_BYTES]; }
 
+uint32_t grulet_read_weights(const grulet_model *model)
+{
+    const grulet_tables t = grulet_tables_of(model->file);
+    return grulet_kernel_used()->read_lines(t.file + t.header->data, grulet_weight_bytes(model));
+}
+
 /* ---- streams -------------------------------------------------------------------------------------------------------- */
 
 /* In the caller's memory, each part on a 64-byte boundary: this struct, state, scratch, arena.  The arena holds all values

@@ -70,6 +70,10 @@ size_t grulet_output_width(const grulet_model *model);
 /* Bytes that the sweep over all operators reads per frame: weights, scales, biases. */
 size_t grulet_weight_bytes(const grulet_model *model);
 
+/* Read those bytes once, in order, and do nothing else: the floor under the time of a step, for benchmarks.  The answer is
+ * a sum without meaning, so that the compiler keeps the reads. */
+uint32_t grulet_read_weights(const grulet_model *model);
+
 /* Memory for one stream that runs up to `block` frames (at least 1) at once inside grulet_run.  1 is right for frame
  * by frame use and small memories; more makes grulet_run on long inputs faster.  Results never depend on it.
  * 0 if the size does not fit size_t. */

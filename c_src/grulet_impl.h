@@ -77,6 +77,7 @@ typedef struct {
     void (*gru)(const grulet_op *op, const unsigned char *data, float *y, const float *x, float *h, void *scratch);
     void (*dense)(const grulet_op *op, const unsigned char *data, float *y, const float *x, void *scratch);
     void (*activation)(const grulet_op *op, float *y, const float *x);
+    uint32_t (*read_lines)(const unsigned char *lines, size_t bytes);
 } grulet_kernel;
 
 extern const grulet_kernel grulet_kernel_generic;

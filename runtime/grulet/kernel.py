@@ -71,6 +71,10 @@ class KernelModel:
         """Bytes that one step reads of the file."""
         return int(lib.grulet_weight_bytes(self.pointer))
 
+    def read_weights(self) -> int:
+        """Read those bytes once and do nothing else; the sum has no meaning."""
+        return int(lib.grulet_read_weights(self.pointer))
+
 
 class KernelStream:
     """State and scratch of one voice, and the buffers `input` and `output`."""
@@ -92,6 +96,11 @@ class KernelStream:
         self._keep = (memory, ffi.from_buffer("float[]", self.input), ffi.from_buffer("float[]", self.output))
         self._stream = handle[0]
         self._arguments = (self._stream, self._keep[2], self._keep[1])
+
+    @property
+    def memory_bytes(self) -> int:
+        """Size of state, scratch and values."""
+        return len(self._memory)
 
     def tick(self) -> None:
         """`input` -> `output`: one frame."""

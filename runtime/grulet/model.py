@@ -115,6 +115,10 @@ class Model:
         """Bytes that one step reads of the file: weights, scales, biases."""
         return self._kernel.weight_bytes
 
+    def read_weights(self) -> None:
+        """Read `weight_bytes` once and do nothing else: the floor under the time of a step, for benchmarks."""
+        self._kernel.read_weights()
+
     @property
     def file_bytes(self) -> int:
         """Size of the whole file."""

@@ -9,6 +9,7 @@ between the two runs is the error that activation rounding costs.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from grulet import format as grulet_format
 from grulet.errors import FrameError
-from grulet.format import GROUP, LEVELS, SILENCE, SPAN, Activation, Dense, Gru, Matrix, Program
+from grulet.format import GROUP, LEVELS, SILENCE, SPAN, Activation, AnyOperator, Dense, Gru, Matrix, Program
 
 Floats: TypeAlias = NDArray[np.float32]
 
@@ -156,9 +157,17 @@ class Reference:
     """One stream of a model, in numpy.
 
     ``data``: the bytes of a `.grulet` file, or a `Program`.  ``state``: operator name -> hidden state (units,).
+    ``observe(operator, x)`` is called with the input vector of every operator of every frame.
     """
 
-    def __init__(self, data: bytes | Program, *, exact_activations: bool = False) -> None:
+    def __init__(
+        self,
+        data: bytes | Program,
+        *,
+        exact_activations: bool = False,
+        observe: Callable[[AnyOperator, Floats], None] | None = None,
+    ) -> None:
+        self.observe = observe
         self.program = data if isinstance(data, Program) else grulet_format.read(data)
         self.exact_activations = exact_activations
         self.reset()
@@ -196,6 +205,8 @@ class Reference:
             values[port.value] = frame[value.offset : value.offset + value.width]
         for op in self.program.operators:
             x = values[op.input]
+            if self.observe is not None:
+                self.observe(op, x)
             if isinstance(op, Gru):
                 values[op.output] = self._gru(op, x, gates[op.name], t)
             elif isinstance(op, Dense):

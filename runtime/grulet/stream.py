@@ -47,6 +47,11 @@ class Stream:
         """The stream's own output vector (out,), float32: the answer to the last frame; the next one overwrites it."""
         return self._output
 
+    @property
+    def memory_bytes(self) -> int:
+        """What a C program would give `grulet_stream_init`: state, scratch and values."""
+        return self._kernel.memory_bytes
+
     def step(self, frame: Floats) -> Any:
         """One frame: (in,) float32 -> (out,) float32, a new array; a named tuple of arrays for several outputs.
 
@@ -64,12 +69,17 @@ class Stream:
 
         Raises `FrameError` like `step`; a bad frame anywhere refuses all, and the state has not changed.
         """
+        outputs = self.run_vector(frames)
+        return outputs if self._split is None else self._split(outputs)
+
+    def run_vector(self, frames: Floats) -> Floats:
+        """Like `run`, but always the whole output vector (T, out), however many outputs the model names."""
         width = self._input_shape[0]
         if not isinstance(frames, np.ndarray) or frames.dtype != _FLOAT32 or frames.shape[1:] != (width,):
             self._refuse(frames, f"(frames, {width})", None)
         outputs = np.empty((len(frames), len(self._output)), np.float32)
         self._kernel.run(np.ascontiguousarray(frames), outputs)
-        return outputs if self._split is None else self._split(outputs)
+        return outputs
 
     def _refuse(self, frame: Any, wanted: str, shape: tuple[int, ...] | None) -> None:
         """Raise for a frame that is no plain float32 array of the wanted shape (subclasses of ndarray are fine)."""

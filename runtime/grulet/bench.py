@@ -1,0 +1,112 @@
+"""Latency, measured so that it can be believed: in turn, pinned, with percentiles and the cost of reading the weights."""
+
+from __future__ import annotations
+
+import gc
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grulet.kernel import isa, version
+
+#: Steps of one contestant before the next has its turn: long enough to warm its caches, short enough that a change of
+#: the machine's speed meets all of them.
+ROUND = 200
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Times of single calls in microseconds."""
+
+    p50: float
+    p99: float
+    p999: float
+    worst: float
+    steps: int
+
+    @classmethod
+    def of(cls, nanoseconds: NDArray[np.int64]) -> Latency:
+        """Percentiles of measured times."""
+        p50, p99, p999 = np.percentile(nanoseconds, [50, 99, 99.9])
+        return cls(p50 / 1e3, p99 / 1e3, p999 / 1e3, float(nanoseconds.max()) / 1e3, len(nanoseconds))
+
+    def row(self) -> str:
+        """For tables: p50, p99, p99.9, worst."""
+        return " ".join(f"{value:>9.2f}" for value in (self.p50, self.p99, self.p999, self.worst))
+
+
+#: The columns of `Latency.row`.
+HEADINGS = " ".join(f"{name:>9}" for name in ("p50", "p99", "p99.9", "worst"))
+
+
+@contextmanager
+def quiet_process() -> Iterator[int | None]:
+    """Pin this thread to one CPU and stop the garbage collector; gives the CPU's number where the system can pin."""
+    cpus: set[int] | None = None
+    if hasattr(os, "sched_setaffinity"):
+        cpus = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, {max(cpus)})
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield max(cpus) if cpus else None
+    finally:
+        if collecting:
+            gc.enable()
+        if cpus is not None:
+            os.sched_setaffinity(0, cpus)
+
+
+def measure(
+    contestants: Mapping[str, Callable[[int], object]],
+    steps: int,
+    progress: Callable[[int], object] = lambda done: None,
+) -> dict[str, NDArray[np.int64]]:
+    """Time ``steps`` calls of every contestant, in turn, a round at a time; nanoseconds of every call.
+
+    A contestant is called with the number of the step.  The first round of each warms up and is not counted.
+    """
+    clock = time.perf_counter_ns
+    times = {name: np.empty(steps, np.int64) for name in contestants}
+    for start in range(-ROUND, steps, ROUND):
+        stop = min(start + ROUND, steps)
+        for name, call in contestants.items():
+            row = times[name]
+            for step in range(start, stop):
+                begin = clock()
+                call(step)
+                taken = clock() - begin
+                if step >= 0:
+                    row[step] = taken
+        progress(max(0, stop))
+    return times
+
+
+def machine() -> dict[str, Any]:
+    """The facts without which a latency means nothing."""
+    return {
+        "cpu": _cpu_name(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "grulet": version(),
+        "isa": isa(),
+    }
+
+
+def _cpu_name() -> str:
+    try:
+        with open("/proc/cpuinfo") as file:
+            for line in file:
+                if line.startswith(("model name", "Model")):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        return platform.processor() or "unknown"
+    return platform.processor() or "unknown"

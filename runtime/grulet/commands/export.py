@@ -1,0 +1,31 @@
+"""Export a torch module to a .grulet file (and ONNX), and prove it: torch = onnxruntime = numpy oracle = C kernel."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from grulet.commands import conversion
+
+if TYPE_CHECKING:
+    from grulet_export import Report
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument(
+        "factory", metavar="PACKAGE.MODULE:FACTORY", help="what gives the torch module when called without arguments"
+    )
+    parser.add_argument("--checkpoint", metavar="FILE", help="a state_dict saved with torch.save, loaded into the module")
+    parser.add_argument("--onnx", metavar="MODEL.onnx", help="also write the whole-sequence ONNX model")
+    parser.add_argument("--onnx-step", metavar="STEP.onnx", help="also write ONNX for one frame, state in and out")
+    conversion.add_arguments(parser)
+
+
+def run(options: argparse.Namespace) -> Report:
+    """Export; the report is the result."""
+    from grulet_export import export, load_module
+
+    module = load_module(options.factory, options.checkpoint)
+    more = conversion.keywords(options)
+    return export(module, options.output, onnx=options.onnx, onnx_step=options.onnx_step, **more)
