@@ -99,6 +99,11 @@ class Gru(Operator):
     initial_state: Floats
     input_peak: float = 0.0
 
+    @property
+    def matrices(self) -> tuple[Matrix, ...]:
+        """The operator's matrices, in the order of the file."""
+        return self.input_matrix, self.recurrent_matrix
+
 
 @dataclass(frozen=True)
 class Dense(Operator):
@@ -111,6 +116,11 @@ class Dense(Operator):
     function: str = "none"
     alpha: float = 0.0
     input_peak: float = 0.0
+
+    @property
+    def matrices(self) -> tuple[Matrix, ...]:
+        """The operator's matrices, in the order of the file."""
+        return (self.matrix,)
 
 
 @dataclass(frozen=True)
@@ -200,13 +210,9 @@ def _row_sums(matrix: Matrix, first: int, width: int) -> bytes:
     return np.stack(spans).tobytes()
 
 
-def _matrices(op: Gru | Dense) -> tuple[Matrix, ...]:
-    return (op.input_matrix, op.recurrent_matrix) if isinstance(op, Gru) else (op.matrix,)
-
-
 def _block(op: Gru | Dense, first: int, width: int) -> bytes:
     """Panels, scales, biases, row sums of ``width`` rows; zero-padded to 64 bytes."""
-    matrices = _matrices(op)
+    matrices = op.matrices
     parts = [_panel(matrix, first, width) for matrix in matrices]
     quantized = [matrix for matrix in matrices if matrix.scale is not None]
     parts += [_rows(matrix.scale, first, width).tobytes() for matrix in quantized if matrix.scale is not None]

@@ -115,29 +115,50 @@ def quantize(x: Floats, levels: int, peak: float) -> tuple[NDArray[np.int32], np
     return np.rint(scaled).astype(np.int32), top / np.float32(levels)
 
 
-def _float_products(matrix: Floats, x: Floats) -> Floats:
-    """(sets, units): four partial sums, input i in sum i mod 4, in order; then (s0 + s1) + (s2 + s3)."""
-    pad = -len(x) % GROUP
-    x = np.pad(x, (0, pad))
-    matrix = np.pad(matrix, ((0, 0), (0, 0), (0, pad)))
-    partial = np.zeros((*matrix.shape[:2], GROUP), np.float32)
-    for i in range(0, len(x), GROUP):
-        partial = partial + matrix[:, :, i : i + GROUP] * x[i : i + GROUP]
-    s0, s1, s2, s3 = np.moveaxis(partial, 2, 0)
-    return np.asarray((s0 + s1) + (s2 + s3), np.float32)
+class _FloatProducts:
+    """``matrix @ x`` for float32 weights (sets, units, inputs), in the order of docs/numerics.md.
+
+    Four partial sums, input i in sum i mod 4, each in order; then (s0 + s1) + (s2 + s3).
+    """
+
+    def __init__(self, matrix: Floats) -> None:
+        self._shape = matrix.shape[:2]
+        self._pad = -matrix.shape[2] % GROUP
+        padded = np.pad(matrix, ((0, 0), (0, 0), (0, self._pad)))
+        self._groups = np.ascontiguousarray(padded.reshape(*self._shape, -1, GROUP).transpose(2, 3, 0, 1))
+
+    def __call__(self, x: Floats) -> Floats:
+        factors = np.pad(x, (0, self._pad)).reshape(-1, GROUP)[:, :, None, None]
+        partial = np.zeros((GROUP, *self._shape), np.float32)
+        for products in self._groups * factors:
+            partial += products
+        s0, s1, s2, s3 = partial
+        return np.asarray((s0 + s1) + (s2 + s3), np.float32)
 
 
-def _integer_products(matrix: NDArray[np.int8], levels: NDArray[np.int32]) -> Floats:
-    """(sets, units): exact sums over spans of 512 inputs, converted to float32 and added in order.
+class _IntegerProducts:
+    """``matrix @ levels`` for int8 weights: exact sums over spans of 512 inputs, as float32, added in order.
 
     float64 holds each sum exactly (below 2^53), so numpy's matrix product, in any order, is exact.
     """
-    total = None
-    for at in range(0, len(levels), SPAN):
-        exact = matrix[:, :, at : at + SPAN].astype(np.float64) @ levels[at : at + SPAN].astype(np.float64)
-        total = exact.astype(np.float32) if total is None else total + exact.astype(np.float32)
-    assert total is not None  # a vector has at least one element
-    return np.asarray(total, np.float32)
+
+    def __init__(self, matrix: NDArray[np.int8], scale: Floats) -> None:
+        self.scale = scale
+        self._spans = [matrix[:, :, at : at + SPAN].astype(np.float64) for at in range(0, matrix.shape[2], SPAN)]
+
+    def __call__(self, levels: NDArray[np.int32]) -> Floats:
+        exact = [
+            (span @ levels[i * SPAN : (i + 1) * SPAN].astype(np.float64)).astype(np.float32)
+            for i, span in enumerate(self._spans)
+        ]
+        total = exact[0]
+        for later in exact[1:]:
+            total = total + later
+        return total
+
+    def unrounded(self, x: Floats) -> NDArray[np.float64]:
+        """The product with float activations, in float64."""
+        return np.concatenate(self._spans, axis=2) @ x.astype(np.float64)
 
 
 # ---- operators ------------------------------------------------------------------------------------------------------
@@ -170,6 +191,8 @@ class Reference:
         self.observe = observe
         self.program = data if isinstance(data, Program) else grulet_format.read(data)
         self.exact_activations = exact_activations
+        matrices = [m for op in self.program.operators if not isinstance(op, Activation) for m in op.matrices]
+        self._prepared = {id(matrix): _prepare(matrix) for matrix in matrices}
         self.reset()
 
     def reset(self) -> None:
@@ -234,13 +257,18 @@ class Reference:
         self, matrix: Matrix, x: Floats, activations: str, peak: float, *, level_in_scale: bool = False
     ) -> Floats:
         """``matrix @ x`` as the operator's formats say, (sets, units) float32."""
-        if matrix.scale is None:
-            return _float_products(np.asarray(matrix.values, np.float32), x)
-        weights = np.asarray(matrix.values, np.int8)
+        products = self._prepared[id(matrix)]
+        if isinstance(products, _FloatProducts):
+            return products(x)
         levels = LEVELS[activations]
         if self.exact_activations:
-            unscaled = weights.astype(np.float64) @ x.astype(np.float64) * (levels if level_in_scale else 1)
-            return np.asarray(unscaled * matrix.scale, np.float32)
+            return np.asarray(products.unrounded(x) * products.scale * (levels if level_in_scale else 1), np.float32)
         quantized, level = quantize(x, levels, peak)
-        sums = _integer_products(weights, quantized) * matrix.scale
+        sums = products(quantized) * products.scale
         return sums if level_in_scale else sums * level
+
+
+def _prepare(matrix: Matrix) -> _FloatProducts | _IntegerProducts:
+    if matrix.scale is None:
+        return _FloatProducts(np.asarray(matrix.values, np.float32))
+    return _IntegerProducts(np.asarray(matrix.values, np.int8), matrix.scale)

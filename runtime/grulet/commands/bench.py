@@ -24,7 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("model", metavar="MODEL.grulet")
     parser.add_argument(
-        "--against", type=_rivals, default=(), metavar="onnx,torch", help="measure these in turn with us, in the same run"
+        "--against",
+        type=_rivals,
+        default=(),
+        metavar="onnx,torch",
+        help="measure these in turn with us, in the same run",
     )
     parser.add_argument("--steps", type=positive, default=20_000, metavar="N", help="steps of each; default: 20,000")
 
@@ -83,7 +87,7 @@ def _rival_steps(names: tuple[str, ...], path: str, frames: NDArray[np.float32])
         data = Path(path).read_bytes()
     except OSError as error:
         raise FormatError(f"{path}: {error.strerror or error}") from error
-    classes = {"onnx": OnnxRival, "torch": TorchRival}
+    classes: dict[str, type[OnnxRival] | type[TorchRival]] = {"onnx": OnnxRival, "torch": TorchRival}
     rows = list(frames)
 
     def stepping(step_once: Callable[[NDArray[np.float32]], object]) -> Callable[[int], object]:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING, Any
 
-from grulet.commands.arguments import read_frames
+from grulet.commands.arguments import positive, read_frames
+
+if TYPE_CHECKING:
+    from grulet_export import Report
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,14 +21,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--calibrate", metavar="X.npy", help="typical frames: fixes the range of every operator's input beforehand"
     )
-    parser.add_argument("--frames", type=int, default=1000, metavar="N", help="frames of the proof; default: 1000")
+    parser.add_argument("--frames", type=positive, default=1000, metavar="N", help="frames of the proof; default: 1000")
 
 
-def keywords(options: argparse.Namespace) -> dict[str, object]:
-    """The same as keyword arguments of `grulet_export.export`."""
-    return {
-        "weights": options.weights,
-        "activations": options.activations,
-        "calibration": read_frames(options.calibrate) if options.calibrate else None,
-        "frames": options.frames,
-    }
+def convert(model: Any, options: argparse.Namespace, **more: Any) -> Report:
+    """Call `grulet_export.export` with them."""
+    from grulet_export import export
+
+    return export(
+        model,
+        options.output,
+        weights=options.weights,
+        activations=options.activations,
+        calibration=read_frames(options.calibrate) if options.calibrate else None,
+        frames=options.frames,
+        **more,
+    )

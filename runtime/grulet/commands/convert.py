@@ -19,6 +19,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> Report:
     """Convert; the report is the result."""
-    from grulet_export import export
-
-    return export(options.model, options.output, **conversion.keywords(options))
+    return conversion.convert(options.model, options)

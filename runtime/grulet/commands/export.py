@@ -16,7 +16,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "factory", metavar="PACKAGE.MODULE:FACTORY", help="what gives the torch module when called without arguments"
     )
-    parser.add_argument("--checkpoint", metavar="FILE", help="a state_dict saved with torch.save, loaded into the module")
+    parser.add_argument(
+        "--checkpoint", metavar="FILE", help="a state_dict saved with torch.save, loaded into the module"
+    )
     parser.add_argument("--onnx", metavar="MODEL.onnx", help="also write the whole-sequence ONNX model")
     parser.add_argument("--onnx-step", metavar="STEP.onnx", help="also write ONNX for one frame, state in and out")
     conversion.add_arguments(parser)
@@ -24,8 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> Report:
     """Export; the report is the result."""
-    from grulet_export import export, load_module
+    from grulet_export import load_module
 
     module = load_module(options.factory, options.checkpoint)
-    more = conversion.keywords(options)
-    return export(module, options.output, onnx=options.onnx, onnx_step=options.onnx_step, **more)
+    return conversion.convert(module, options, onnx=options.onnx, onnx_step=options.onnx_step)

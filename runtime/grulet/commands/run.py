@@ -32,9 +32,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> Result:
     """Stream the recording through the model."""
     model = load(options.model)
-    frames = _sound(model, options.input) if Path(options.input).suffix.lower() == ".wav" else read_frames(options.input)
+    frames = (
+        _sound(model, options.input) if Path(options.input).suffix.lower() == ".wav" else read_frames(options.input)
+    )
     if frames.shape[1] != model.input_width:
-        raise FrameError(f"{options.input}: frames have {frames.shape[1]} elements, the model wants {model.input_width}")
+        raise FrameError(
+            f"{options.input}: frames have {frames.shape[1]} elements, the model wants {model.input_width}"
+        )
     stream = model.stream(block=min(options.chunk, 256))
     answers = np.empty((len(frames), model.output_width), np.float32)
     begin = time.perf_counter()

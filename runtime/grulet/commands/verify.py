@@ -16,7 +16,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("onnx", metavar="MODEL.onnx")
     parser.add_argument("model", metavar="MODEL.grulet")
     parser.add_argument("--input", metavar="X.npy", help="frames to compare on; default: random ones")
-    parser.add_argument("--frames", type=positive, default=1000, metavar="N", help="how many random ones; default: 1000")
+    parser.add_argument(
+        "--frames", type=positive, default=1000, metavar="N", help="how many random ones; default: 1000"
+    )
 
 
 def run(options: argparse.Namespace) -> Report:

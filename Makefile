@@ -1,0 +1,54 @@
+# Two commands do everything on a machine with Python 3.10+, a C compiler and make:
+#   make demo    set up, export the digits model and stream a real recording through it
+#   make test    set up and run the tests
+# `make help` lists the rest.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := pyproject.toml CMakeLists.txt $(shell find c_src -type f)
+
+.PHONY: help demo test lint c-test wheel format clean
+help:
+	@grep -E '^#   make' $(MAKEFILE_LIST) | sed 's/^#   //'
+
+demo: $(VENV)/built
+	$(BIN)/grulet demo --plot demo.png
+
+test: $(VENV)/built
+	$(BIN)/python -m pytest
+
+#   make lint    ruff and mypy --strict
+lint: $(VENV)/built
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+#   make c-test  the C tests, warnings as errors, with address and undefined-behaviour sanitizers (CC=clang works too)
+c-test:
+	cmake -S . -B build/c-test -DGRULET_BUILD_TESTS=ON -DGRULET_WERROR=ON -DGRULET_SANITIZE=address,undefined
+	cmake --build build/c-test --parallel 2
+	ctest --test-dir build/c-test --output-on-failure
+
+#   make wheel   the abi3 wheel, in dist/
+wheel: $(VENV)/ready
+	$(BIN)/pip wheel --no-deps --wheel-dir dist .
+
+#   make format  let ruff format the Python code
+format: $(VENV)/built
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+#   make clean   remove what the others made
+clean:
+	rm -rf $(VENV) build dist
+
+$(VENV)/ready: requirements-dev.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --requirement requirements-dev.txt
+	touch $@
+
+$(VENV)/built: $(VENV)/ready $(SOURCES)
+	$(BIN)/pip install --quiet --editable .
+	touch $@

@@ -1,0 +1,244 @@
+"""The one public verb, `export`, and `verify`: every file is proved before it is written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from grulet import format as grulet_format
+from grulet.errors import FormatError, FrameError, GruletError
+from grulet.files import write_whole
+from grulet.format import Program
+from grulet.kernel import version
+from grulet.model import Model, load
+from grulet.progress import progress
+from grulet.reference import Reference
+from onnx import ModelProto
+
+from grulet_export.errors import ExportMismatch
+from grulet_export.graph import Array, Graph
+from grulet_export.lower import lower
+from grulet_export.onnx_graph import read_onnx
+from grulet_export.onnx_run import OnnxRunner
+from grulet_export.quantize import ACTIVATIONS, WEIGHTS
+from grulet_export.report import Comparison, Report
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+Path_: TypeAlias = str | os.PathLike[str]
+
+#: The names of the runs in a report.
+TORCH, ONNXRUNTIME, FLOAT_ORACLE = "torch", "onnxruntime", "oracle, float weights"
+EXACT_ORACLE, ORACLE, KERNEL = "oracle, exact activations", "oracle", "C kernel"
+
+#: Largest difference between onnxruntime and the float oracle that rounding explains, as a share of the largest answer.
+#: Both round each float32 operation to 6e-8; a recurrence over thousands of frames makes some 1e-6 of it; a gate taken for
+#: another, or a layout misread, makes more than 1e-2.
+TOLERANCE = 1e-3
+
+
+def export(
+    model: nn.Module | ModelProto | bytes | Path_,
+    path: Path_,
+    *,
+    example: Tensor | tuple[Tensor, ...] | None = None,
+    weights: str = "int8",
+    activations: str = "int16",
+    calibration: Array | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    onnx: Path_ | None = None,
+    onnx_step: Path_ | None = None,
+    frames: int = 1000,
+    seed: int = 0,
+) -> Report:
+    """Write ``model`` as a `.grulet` file at ``path`` and return the proof.
+
+    ``model``: a torch module of GRU, Linear and activations, or an ONNX model (path, bytes or ModelProto).
+    ``example``: one tensor per input of the torch module, needed only where no layer tells a width.
+    ``weights``: "int8" (a scale per row) or "f32".  ``activations``: "int16" or "int8", what int8 weights multiply.
+    ``calibration``: typical frames (T, in) float32; fixes the input range of every operator (otherwise each frame's own).
+    ``metadata``: JSON-like, copied into the file beside the module's own ``grulet_metadata`` (torch modules only).
+    ``onnx``, ``onnx_step``: also write the ONNX model for whole sequences, and for one frame with state in and out.
+    ``frames``, ``seed``: how many random frames the proof runs over; with ``calibration``, those frames are used.
+
+    torch and onnxruntime, onnxruntime and the numpy oracle, the oracle and the C kernel are compared before anything is
+    written; `ExportMismatch` if they disagree, `UnsupportedGraph` for a model that grulet cannot run.
+    """
+    _check_choice("weights", weights, WEIGHTS)
+    _check_choice("activations", activations, ACTIVATIONS)
+    if frames < 1:
+        raise GruletError(f"frames must be at least 1, not {frames}")
+    torch_run = None
+    step = None
+    if isinstance(model, ModelProto):
+        source = model.SerializeToString(deterministic=True)
+    elif isinstance(model, bytes):
+        source = model
+    elif isinstance(model, str | os.PathLike):
+        source = _read(model)
+    else:
+        from grulet_export.torch_onnx import build_onnx, check_against_onnxruntime, run_torch
+
+        built = build_onnx(model, example, metadata)
+        check_against_onnxruntime(model, built)
+        source = built.sequence.SerializeToString(deterministic=True)
+        step = built.step.SerializeToString(deterministic=True)
+        torch_run = lambda x: run_torch(model, built, x)  # noqa: E731
+    if step is None and (metadata is not None or onnx is not None or onnx_step is not None):
+        raise GruletError("metadata, onnx and onnx_step go with a torch module; this model is ONNX already")
+
+    graph = read_onnx(source)
+    frames_in = _frames(graph, calibration, frames, seed)
+    float_program = lower(graph, weights="f32", activations="f32", peaks={}, exporter=_exporter())
+    peaks = _peaks(float_program, calibration) if calibration is not None and weights == "int8" else {}
+    program = lower(graph, weights=weights, activations=activations, peaks=peaks, exporter=_exporter())
+    data = grulet_format.write(program)
+    report = _prove(
+        str(path), source, graph, float_program, data, frames_in, torch_run(frames_in) if torch_run else None
+    )
+
+    if onnx is not None:
+        write_whole(onnx, source)
+    if onnx_step is not None and step is not None:
+        write_whole(onnx_step, step)
+    write_whole(path, data)
+    return report
+
+
+def verify(
+    onnx: ModelProto | bytes | Path_, path: Path_, *, input: Array | None = None, frames: int = 1000, seed: int = 0
+) -> Report:
+    """Compare the `.grulet` file at ``path`` with an ONNX model, over ``input`` (T, in) or random frames."""
+    if isinstance(onnx, ModelProto):
+        source = onnx.SerializeToString(deterministic=True)
+    else:
+        source = onnx if isinstance(onnx, bytes) else _read(onnx)
+    graph = read_onnx(source)
+    model = load(path)
+    ports = [(port.name, port.width) for port in graph.inputs], [(port.name, port.width) for port in graph.outputs]
+    ours = [(port.name, port.width) for port in model.inputs], [(port.name, port.width) for port in model.outputs]
+    if ports != ours:
+        raise FormatError(
+            f"{path} is not made from this ONNX model: it has {ours[0]} -> {ours[1]}, not {ports[0]} -> {ports[1]}"
+        )
+    float_program = lower(graph, weights="f32", activations="f32", peaks={}, exporter=_exporter())
+    return _prove(str(path), source, graph, float_program, _read(path), _frames(graph, input, frames, seed), None)
+
+
+def _exporter() -> str:
+    return f"grulet {version()}"
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise GruletError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
+
+
+def _read(path: Path_) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise GruletError(f"{path}: {error.strerror or error}") from error
+
+
+def _frames(graph: Graph, given: Array | None, count: int, seed: int) -> Array:
+    """The frames of the proof: those given, or standard normal ones."""
+    width = sum(port.width for port in graph.inputs)
+    if given is None:
+        return np.random.default_rng(seed).standard_normal((count, width), np.float32)
+    if not isinstance(given, np.ndarray) or given.dtype != np.float32 or given.ndim != 2 or given.shape[1] != width:
+        what = f"{given.dtype} {given.shape}" if isinstance(given, np.ndarray) else type(given).__name__
+        raise FrameError(f"float32 frames (T, {width}) were expected, not {what}")
+    if len(given) == 0 or not np.isfinite(given).all():
+        raise FrameError("the frames are empty" if len(given) == 0 else "the frames hold a NaN or an infinity")
+    return given
+
+
+def _peaks(program: Program, frames: Array) -> dict[str, float]:
+    """The largest magnitude that every operator's input reaches on the calibration frames."""
+    peaks: dict[str, float] = {}
+
+    def observe(op: grulet_format.AnyOperator, x: Array) -> None:
+        peaks[op.name] = max(peaks.get(op.name, 0.0), float(np.abs(x).max()))
+
+    oracle = Reference(program, observe=observe)
+    _run_shown("calibrate", oracle, frames)
+    return {name: peak for name, peak in peaks.items() if peak >= float(grulet_format.SILENCE)}
+
+
+def _run_shown(title: str, oracle: Reference, frames: Array) -> Array:
+    """Run the oracle with a progress bar: it takes about a millisecond a frame."""
+    answers = []
+    with progress(title, len(frames)) as done:
+        for start in range(0, len(frames), 50):
+            answers.append(oracle.run(frames[start : start + 50]))
+            done(start + len(answers[-1]))
+    return np.concatenate(answers)
+
+
+def _prove(
+    name: str,
+    source: bytes,
+    graph: Graph,
+    float_program: Program,
+    data: bytes,
+    frames: Array,
+    torch_answers: Array | None,
+) -> Report:
+    """Run all sides over the frames; raises `ExportMismatch` where two disagree that should not."""
+    model = load(data)
+    program = grulet_format.read(data)
+    runs: dict[str, Array] = {} if torch_answers is None else {TORCH: torch_answers}
+    runs[FLOAT_ORACLE] = _run_shown("float oracle", Reference(float_program), frames)
+    runs[ONNXRUNTIME] = OnnxRunner(source, graph).run(frames, runs[FLOAT_ORACLE])
+    runs[ORACLE] = _run_shown("oracle", Reference(program), frames)
+    runs[KERNEL] = model.stream().run_vector(frames)
+    pairs = [(TORCH, ONNXRUNTIME)] if torch_answers is not None else []
+    pairs += [(ONNXRUNTIME, FLOAT_ORACLE), (ONNXRUNTIME, KERNEL)]
+    if any(op.weights == "int8" for op in model.ops):
+        exact = Reference(program, exact_activations=True)
+        runs[EXACT_ORACLE] = _run_shown("exact activations", exact, frames)
+        pairs += [(FLOAT_ORACLE, EXACT_ORACLE), (EXACT_ORACLE, ORACLE)]
+    pairs.append((ORACLE, KERNEL))
+    comparisons = [
+        Comparison.of(left, right, port.name, runs[left][:, port.slice], runs[right][:, port.slice])
+        for left, right in pairs
+        for port in model.outputs
+    ]
+    for comparison in comparisons:
+        _judge(comparison, runs[comparison.left])
+    return Report(
+        name,
+        _format_of(model, "weights"),
+        _format_of(model, "activations"),
+        model.parameters,
+        len(source),
+        model.file_bytes,
+        model.weight_bytes,
+        len(runs[ONNXRUNTIME]),
+        tuple(comparisons),
+    )
+
+
+def _format_of(model: Model, what: str) -> str:
+    """The format of the operators that have weights; they all have the same."""
+    return ", ".join(sorted({getattr(op, what) for op in model.ops if op.weights != "none"})) or "none"
+
+
+def _judge(comparison: Comparison, left: Array) -> None:
+    pair = (comparison.left, comparison.right)
+    if pair == (ORACLE, KERNEL) and not comparison.same_bits:
+        raise ExportMismatch(
+            f"output '{comparison.output}': the C kernel and the numpy oracle give different bits (largest difference "
+            f"{comparison.largest:.3g}); this is a fault of grulet, please report it with the model"
+        )
+    limit = TOLERANCE * max(1.0, float(np.abs(left).max()))
+    if pair in ((TORCH, ONNXRUNTIME), (ONNXRUNTIME, FLOAT_ORACLE)) and not comparison.largest <= limit:
+        raise ExportMismatch(
+            f"output '{comparison.output}': {comparison.left} and {comparison.right} differ by {comparison.largest:.3g}, "
+            f"more than the {limit:.3g} that rounding explains"
+        )
