@@ -7,6 +7,7 @@ of a C function with three held pointers.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ def text_of(status: int) -> str:
 def _refusal(status: int, data: NDArray[np.uint8]) -> FormatError:
     """Say why the C library refused a file: the format module knows the details."""
     try:
-        grulet_format.read(memoryview(data))
+        grulet_format.read(data.data)
     except FormatError as error:
         return error
     return FormatError(text_of(status))
@@ -79,33 +80,26 @@ class KernelModel:
 class KernelStream:
     """State and scratch of one voice, and the buffers `input` and `output`."""
 
+    #: One frame, `input` -> `output`: one C call with held pointers.
+    tick: Callable[[], None]
+
     def __init__(self, model: KernelModel, block: int) -> None:
         size = lib.grulet_stream_bytes(model.pointer, block) if block > 0 else 0
         if size == 0:
             raise GruletError(f"a stream cannot hold blocks of {block} frames; 1 is the least")
         self.model = model
         self.block = block
+        self.memory_bytes = int(size)
         self.input = np.zeros(lib.grulet_input_width(model.pointer), np.float32)
         self.output = np.zeros(lib.grulet_output_width(model.pointer), np.float32)
-        self._memory = np.empty(size, np.uint8)
         handle = ffi.new("grulet_stream **")
-        memory = ffi.from_buffer(self._memory)
+        memory = ffi.from_buffer(aligned_empty(size))
         status = lib.grulet_stream_init(handle, memory, size, model.pointer, block)
         if status != lib.GRULET_OK:
             raise GruletError(text_of(status))
-        self._keep = (memory, ffi.from_buffer("float[]", self.input), ffi.from_buffer("float[]", self.output))
         self._stream = handle[0]
-        self._arguments = (self._stream, self._keep[2], self._keep[1])
-
-    @property
-    def memory_bytes(self) -> int:
-        """Size of state, scratch and values."""
-        return len(self._memory)
-
-    def tick(self) -> None:
-        """`input` -> `output`: one frame."""
-        if lib.grulet_step(*self._arguments):
-            raise FrameError(f"the frame holds a NaN or an infinity (elements {_bad_elements(self.input)})")
+        self._keep = (model, memory)  # the C stream points into both
+        self.tick = _tick(self._stream, self.output, self.input, self._keep)
 
     def run(self, frames: NDArray[np.float32], outputs: NDArray[np.float32]) -> None:
         """Rows of C-contiguous ``frames`` -> rows of C-contiguous ``outputs``."""
@@ -137,6 +131,18 @@ class KernelStream:
             raise StateError(text_of(status))
 
 
+def _tick(stream: Any, output: NDArray[np.float32], input: NDArray[np.float32], keep: object) -> Callable[[], None]:
+    """Make the function a stream calls every frame: no attribute is looked up, nothing is converted in it."""
+    step, y, x = lib.grulet_step, ffi.from_buffer("float[]", output), ffi.from_buffer("float[]", input)
+
+    def tick(_keep: object = keep) -> None:
+        """Compute one frame, `input` -> `output`."""
+        if step(stream, y, x):
+            raise FrameError(f"the frame holds a NaN or an infinity (elements {_bad_elements(input)})")
+
+    return tick
+
+
 def _bad_elements(frame: NDArray[np.float32]) -> str:
     bad = np.flatnonzero(~np.isfinite(frame))
     return ", ".join(map(str, bad[:5])) + (", ..." if len(bad) > 5 else "")
@@ -149,7 +155,7 @@ def version() -> str:
 
 def isas() -> tuple[str, ...]:
     """Instruction sets that this library has and this machine runs, best first; the last is ``"generic"``."""
-    names = []
+    names: list[str] = []
     while (name := lib.grulet_isa_name(len(names))) != ffi.NULL:
         names.append(str(ffi.string(name).decode()))
     return tuple(names)

@@ -59,7 +59,7 @@ class Model:
 
     def __init__(self, data: Any) -> None:
         self._kernel = KernelModel(data)
-        self._tables = grulet_format.read_tables(memoryview(self._kernel.data))
+        self._tables = grulet_format.read_tables(self._kernel.data.data)
 
     def stream(self, block: int = 32) -> Stream:
         """Make a stream, in the model's initial state.
@@ -188,7 +188,7 @@ def load(source: str | os.PathLike[str] | Any) -> Model:
     try:
         with path.open("rb") as file:
             data = aligned_empty(os.fstat(file.fileno()).st_size)
-            size = file.readinto(memoryview(data))
+            size = file.readinto(data.data)
     except OSError as error:
         raise FormatError(f"{path}: {error.strerror or error}") from error
     try:

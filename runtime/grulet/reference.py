@@ -111,7 +111,7 @@ def quantize(x: Floats, levels: int, peak: float) -> tuple[NDArray[np.int32], np
     top = np.float32(peak) if peak else np.abs(x).max()
     if top < SILENCE:
         return np.zeros(len(x), np.int32), np.float32(0.0)
-    scaled = _above(_below(x * (np.float32(levels) / top), levels), -levels)
+    scaled = _above(_below(x * np.float32(np.float32(levels) / top), levels), -levels)
     return np.rint(scaled).astype(np.int32), top / np.float32(levels)
 
 
