@@ -1,11 +1,12 @@
 """What must work in a virtual environment that has numpy and cffi alone: run by CI, not by pytest.
 
-    python tests/runtime_only.py MODEL.grulet
+python tests/runtime_only.py MODEL.grulet
 """
 
 import importlib.util
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 
@@ -19,7 +20,7 @@ def main(path: str) -> None:
         assert importlib.util.find_spec(name) is None, f"{name} is installed: this test shows nothing"
     model = grulet.load(path)
     frames = np.random.default_rng(0).standard_normal((50, model.input_width), np.float32)
-    expected = Reference(open(path, "rb").read()).run(frames)
+    expected = Reference(Path(path).read_bytes()).run(frames)
     for isa in grulet.isas():
         grulet.use_isa(isa)
         assert model.stream().run(frames).tobytes() == expected.tobytes(), isa

@@ -239,7 +239,9 @@ def test_bad_input_is_one_line_and_status_2(name: str, files: Path, capsys: pyte
 def test_python_m_grulet(files: Path) -> None:
     """The module form, and its exit status, as a shell sees it."""
     command = [sys.executable, "-m", "grulet"]
-    assert subprocess.run([*command, "--version"], capture_output=True, text=True, check=True).stdout.startswith("grulet ")
+    assert subprocess.run([*command, "--version"], capture_output=True, text=True, check=True).stdout.startswith(
+        "grulet "
+    )
     refused = subprocess.run([*command, "inspect", "tiny_network.py"], capture_output=True, text=True)
     assert refused.returncode == 2
     assert "Traceback" not in refused.stderr

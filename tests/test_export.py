@@ -139,9 +139,7 @@ def test_bad_calibration_is_refused(tmp_path: Path, net: Net, frames: object, me
     assert list(tmp_path.iterdir()) == []
 
 
-def test_nothing_is_written_when_the_proof_fails(
-    tmp_path: Path, net: Net, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_is_written_when_the_proof_fails(tmp_path: Path, net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
     """A lowering that mixes up two gates is caught, and an older file at the same place survives."""
     path = tmp_path / "net.grulet"
     path.write_bytes(b"older")

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+from onnx import ModelProto
+
 from grulet import format as grulet_format
 from grulet.errors import FormatError, FrameError, GruletError
 from grulet.files import write_whole
@@ -16,8 +18,6 @@ from grulet.kernel import version
 from grulet.model import Model, load
 from grulet.progress import progress
 from grulet.reference import Reference
-from onnx import ModelProto
-
 from grulet_export.errors import ExportMismatch
 from grulet_export.graph import Array, Graph
 from grulet_export.lower import lower
@@ -35,9 +35,9 @@ Path_: TypeAlias = str | os.PathLike[str]
 TORCH, ONNXRUNTIME, FLOAT_ORACLE = "torch", "onnxruntime", "oracle, float weights"
 EXACT_ORACLE, ORACLE, KERNEL = "oracle, exact activations", "oracle", "C kernel"
 
-#: Largest difference between onnxruntime and the float oracle that rounding explains, as a share of the largest answer.
-#: Both round each float32 operation to 6e-8; a recurrence over thousands of frames makes some 1e-6 of it; a gate taken for
-#: another, or a layout misread, makes more than 1e-2.
+#: Largest difference between onnxruntime and the float oracle that rounding explains, as a share of the largest
+#: answer.  Both round each float32 operation to 6e-8; a recurrence over thousands of frames makes some 1e-6 of it; a
+#: gate taken for another, or a layout misread, makes more than 1e-2.
 TOLERANCE = 1e-3
 
 
@@ -60,7 +60,7 @@ def export(
     ``model``: a torch module of GRU, Linear and activations, or an ONNX model (path, bytes or ModelProto).
     ``example``: one tensor per input of the torch module, needed only where no layer tells a width.
     ``weights``: "int8" (a scale per row) or "f32".  ``activations``: "int16" or "int8", what int8 weights multiply.
-    ``calibration``: typical frames (T, in) float32; fixes the input range of every operator (otherwise each frame's own).
+    ``calibration``: typical frames (T, in) float32; fixes every operator's input range (otherwise each frame's own).
     ``metadata``: JSON-like, copied into the file beside the module's own ``grulet_metadata`` (torch modules only).
     ``onnx``, ``onnx_step``: also write the ONNX model for whole sequences, and for one frame with state in and out.
     ``frames``, ``seed``: how many random frames the proof runs over; with ``calibration``, those frames are used.
@@ -239,6 +239,6 @@ def _judge(comparison: Comparison, left: Array) -> None:
     limit = TOLERANCE * max(1.0, float(np.abs(left).max()))
     if pair in ((TORCH, ONNXRUNTIME), (ONNXRUNTIME, FLOAT_ORACLE)) and not comparison.largest <= limit:
         raise ExportMismatch(
-            f"output '{comparison.output}': {comparison.left} and {comparison.right} differ by {comparison.largest:.3g}, "
-            f"more than the {limit:.3g} that rounding explains"
+            f"output '{comparison.output}': {comparison.left} and {comparison.right} differ by "
+            f"{comparison.largest:.3g}, more than the {limit:.3g} that rounding explains"
         )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
+
 from grulet import format as grulet_format
 from grulet.format import Operator, Program, Value
 from grulet_export.graph import Activation, Dense, Graph, Gru, Node, Port
@@ -67,7 +68,7 @@ def _fuse(graph: Graph) -> tuple[dict[str, Activation], list[Node]]:
 
 def _width(node: Node, widths: Mapping[str, int]) -> int:
     if isinstance(node, Gru):
-        return node.input_bias.shape[1]
+        return len(node.initial_state)
     return len(node.bias) if isinstance(node, Dense) else widths[node.input]
 
 

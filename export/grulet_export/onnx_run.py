@@ -47,8 +47,9 @@ class OnnxRunner:
     def run(self, frames: Array, expected: Array) -> Array:
         """Answers to all frames, fewer if the file has a fixed number of frames.
 
-        Where the shapes leave open which axis is time, onnxruntime may refuse one reading; where it does not, ``expected``
-        (the oracle's answers) decides: with time on the wrong axis no state is carried, and the answers lie further away.
+        Where the shapes leave open which axis is time, onnxruntime may refuse one reading; where it does not,
+        ``expected`` (the oracle's answers) decides: with time on the wrong axis no state is carried, and the answers
+        lie further away.
         """
         axes = self._time_axes()
         if not axes:
@@ -100,7 +101,7 @@ class OnnxRunner:
             raise UnsupportedGraph(
                 "",
                 "ONNX model",
-                f"it takes one frame but has {len(self._state_names)} state inputs and {len(self._final_names)} outputs",
+                f"it takes one frame, {len(self._state_names)} states, and gives {len(self._final_names)} states",
                 "give every state an input and an output",
             )
         states = dict(self._zero_states)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from grulet.format import LEVELS, SILENCE, Matrix
 from grulet_export.graph import Array
 
@@ -13,8 +14,8 @@ ACTIVATIONS = ("int16", "int8")
 def quantize_matrix(values: Array, weights: str, *, recurrent_activations: str | None = None) -> Matrix:
     """(sets, units, inputs) float32 -> a matrix in the format ``weights``.
 
-    int8: each row has its own scale, its largest magnitude over 127 (docs/numerics.md).  For a recurrent matrix the level
-    of the hidden state, which is fixed by the format of its activations, is folded into the scale.
+    int8: each row has its own scale, its largest magnitude over 127 (docs/numerics.md).  For a recurrent matrix the
+    level of the hidden state, which is fixed by the format of its activations, is folded into the scale.
     """
     if weights == "f32":
         return Matrix(np.ascontiguousarray(values, np.float32))

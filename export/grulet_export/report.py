@@ -14,8 +14,8 @@ from grulet_export.graph import Array
 class Comparison:
     """One output of two runs over the same frames.
 
-    ``largest`` and ``rms`` of the difference, ``snr_db`` of the first run's power over the difference's (None where they
-    are equal), ``same_bits`` whether every float is the same.
+    ``largest`` and ``rms`` of the difference, ``snr_db`` of the first run's power over the difference's (None where
+    they are equal), ``same_bits`` whether every float is the same.
     """
 
     left: str

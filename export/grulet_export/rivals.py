@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from grulet import format as grulet_format
-from grulet.format import Matrix, Program
 from torch import Tensor, nn
 
+from grulet import format as grulet_format
+from grulet.format import Matrix, Program
 from grulet_export.graph import Activation, Array, Dense, Graph, Gru, Node, Port
 from grulet_export.onnx_run import session
 from grulet_export.onnx_writer import STEP, write_onnx

@@ -1,4 +1,4 @@
-"""Latency, measured so that it can be believed: in turn, pinned, with percentiles and the cost of reading the weights."""
+"""Latency, measured so that it can be believed: in turn, pinned, with percentiles and the floor in the same run."""
 
 from __future__ import annotations
 

@@ -180,7 +180,7 @@ def load(source: str | os.PathLike[str] | Any) -> Model:
     """Open a `.grulet` model: a path, bytes, or any buffer.
 
     A buffer that starts on a 64-byte boundary (a memory map, an aligned array) is used in place and must not change;
-    any other is copied once.  The whole file is checked; raises `FormatError` where it is not a model this version runs.
+    any other is copied once.  The whole file is checked; raises `FormatError` where it is no model this version runs.
     """
     if not isinstance(source, str | os.PathLike):
         return Model(source)

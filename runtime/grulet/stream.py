@@ -32,7 +32,7 @@ class Stream:
         self._input_shape = self._input.shape
         self._split: Any = None
         if len(model.outputs) > 1:
-            outputs = namedtuple("Outputs", [port.name for port in model.outputs], rename=True)  # type: ignore[misc]  # noqa: PYI024
+            outputs = namedtuple("Outputs", [port.name for port in model.outputs], rename=True)  # type: ignore[misc]
             self._split = lambda y: outputs(*(y[..., port.slice] for port in model.outputs))
         #: One frame, `input` -> `output`, without copies: ``stream.input[:] = x; stream.tick(); stream.output``.
         self.tick = self._kernel.tick

@@ -1,1 +1,1 @@
-"""One module a command: `add_arguments(parser)` and `run(options)`, which gives a result with `as_json` and `__str__`."""
+"""One module a command: `add_arguments(parser)`, and `run(options)` whose result has `as_json` and `__str__`."""

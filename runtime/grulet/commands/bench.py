@@ -1,4 +1,4 @@
-"""Measure the latency of a model frame by frame: p50, p99, p99.9, worst, beside the cost of merely reading its weights."""
+"""Measure the latency of a frame: p50, p99, p99.9 and worst, beside the cost of merely reading the weights."""
 
 from __future__ import annotations
 
