@@ -36,6 +36,7 @@ class Net(nn.Module):
 
 @pytest.fixture
 def net() -> Net:
+    """Return a network with fixed weights."""
     torch.manual_seed(1)
     return Net()
 
@@ -89,7 +90,7 @@ def test_int16_activations_round_40_db_finer_than_int8(tmp_path: Path, net: Net)
 
 
 def test_export_and_convert_give_the_same_file(tmp_path: Path, net: Net) -> None:
-    """torch -> ONNX -> .grulet is one path: converting the ONNX file it wrote gives the same bytes; so does a repeat."""
+    """torch -> ONNX -> .grulet is one path: converting the ONNX it wrote gives the same bytes, and so does a repeat."""
     export(net, tmp_path / "a.grulet", onnx=tmp_path / "net.onnx", onnx_step=tmp_path / "step.onnx", frames=50)
     export(tmp_path / "net.onnx", tmp_path / "b.grulet", frames=50)
     export(net, tmp_path / "c.grulet", frames=50)
