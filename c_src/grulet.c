@@ -10,7 +10,7 @@ const char *grulet_status_text(grulet_status status)
     switch (status) {
     case GRULET_OK: return "no error";
     case GRULET_NOT_A_MODEL: return "this is not a .grulet file";
-    case GRULET_NEWER_VERSION: return "the file's format version is not the one this library reads";
+    case GRULET_WRONG_VERSION: return "the file's format version is not the one this library reads";
     case GRULET_WRONG_SIZE: return "the file is truncated or has trailing bytes";
     case GRULET_DAMAGED: return "the file is damaged: its checksum does not match";
     case GRULET_FORBIDDEN: return "the file breaks a rule of the format";

@@ -31,7 +31,7 @@ extern "C" {
 typedef enum grulet_status {
     GRULET_OK = 0,
     GRULET_NOT_A_MODEL = 1,     /* the file does not start with grulet's magic bytes */
-    GRULET_NEWER_VERSION = 2,   /* the file's format version is not one this library reads */
+    GRULET_WRONG_VERSION = 2,   /* the file's format version is not one this library reads */
     GRULET_WRONG_SIZE = 3,      /* the file is shorter or longer than its header says */
     GRULET_DAMAGED = 4,         /* the checksum does not match: some bit of the file has changed */
     GRULET_FORBIDDEN = 5,       /* the file breaks a rule of docs/format.md */
@@ -67,7 +67,7 @@ grulet_status grulet_model_open(grulet_model *model, const void *file, size_t by
 size_t grulet_input_width(const grulet_model *model);
 size_t grulet_output_width(const grulet_model *model);
 
-/* Bytes that the sweep over all operators reads per frame: weights, scales, biases. */
+/* Bytes of the file that one frame reads: weights, scales, biases, row sums, padding. */
 size_t grulet_weight_bytes(const grulet_model *model);
 
 /* Read those bytes once, in order, and do nothing else: the floor under the time of a step, for benchmarks.  The answer is

@@ -101,6 +101,14 @@ uint64_t grulet_op_data_bytes(const grulet_op *op)
 
 /* ---- numbers --------------------------------------------------------------------------------------------------------- */
 
+static int all_zero(const void *data, uint64_t bytes)
+{
+    const unsigned char *byte = data;
+    uint32_t any = 0;
+    while (bytes--) any |= *byte++;
+    return !any;
+}
+
 static int all_finite(const void *floats, uint64_t count)
 {
     const unsigned char *at = floats;
@@ -118,6 +126,37 @@ static int scales_allowed(const void *scales, uint64_t count)
     const float *scale = scales;
     for (uint64_t i = 0; i < count; i++)
         if (!(scale[i] >= 0.0f && scale[i] <= 18446744073709551616.0f)) return 0;
+    return 1;
+}
+
+/* Rule: what pads a panel is zero: the rows of a last block beyond the units, the inputs of a last group beyond the
+ * inputs, the bytes behind.  A weight is `size` bytes; strides are in weights (int8: row 4, input 1; f32: row 1, input
+ * `width`). */
+typedef struct { uint32_t inputs, sets, width, rows, size, row_stride, input_stride; } panel_shape;
+
+static int panel_padding_allowed(const unsigned char *panel, const panel_shape *s)
+{
+    const uint32_t groups = (s->inputs + GRULET_GROUP - 1) / GRULET_GROUP;
+    const uint64_t used = (uint64_t)groups * GRULET_GROUP * s->sets * s->width * s->size;
+    const unsigned char *weights = panel;
+    for (uint32_t group = 0; group < groups; group++)
+        for (uint32_t set = 0; set < s->sets; set++, weights += (uint64_t)GRULET_GROUP * s->width * s->size) {
+            const uint32_t left = s->inputs - group * GRULET_GROUP;
+            if (s->rows == s->width && left >= GRULET_GROUP) continue;
+            for (uint32_t row = 0; row < s->width; row++)
+                for (uint32_t i = 0; i < GRULET_GROUP; i++)
+                    if ((row >= s->rows || i >= left) &&
+                        !all_zero(weights + (row * s->row_stride + i * s->input_stride) * s->size, s->size))
+                        return 0;
+        }
+    return all_zero(panel + used, round_up(used, GRULET_ALIGN) - used);
+}
+
+/* Rule: vectors of `width` elements (scales, biases) are zero beyond the rows. */
+static int vector_padding_allowed(const unsigned char *vectors, uint32_t count, uint32_t width, uint32_t rows)
+{
+    for (uint32_t v = 0; v < count; v++)
+        if (!all_zero(vectors + 4 * ((uint64_t)v * width + rows), 4 * (uint64_t)(width - rows))) return 0;
     return 1;
 }
 
@@ -140,18 +179,27 @@ static int int8_panel_allowed(const unsigned char *panel, const unsigned char *r
     return 1;
 }
 
-static int block_allowed(const grulet_op *op, const unsigned char *block, uint32_t width)
+/* One block of `width` stored rows, the first `rows` of them units. */
+static int block_allowed(const grulet_op *op, const unsigned char *block, uint32_t width, uint32_t rows)
 {
     const block_layout b = layout_of(op, width);
-    const uint32_t rows = sets_of(op) * width;
+    const uint32_t sets = sets_of(op), biases = op->kind == GRULET_OP_GRU ? 4 : 1;
+    const int f32 = op->weights == GRULET_WEIGHTS_F32;
+    uint64_t end = b.bias + 4 * (uint64_t)biases * width;
     for (uint32_t p = 0; p < b.panels; p++) {
-        if (op->weights == GRULET_WEIGHTS_F32) {
+        const panel_shape shape = {b.inputs[p], sets, width, rows, f32 ? 4 : 1, f32 ? 1 : GRULET_GROUP, f32 ? width : 1};
+        if (!panel_padding_allowed(block + b.panel[p], &shape)) return 0;
+        if (f32) {
             if (!all_finite(block + b.panel[p], panel_bytes(op, b.inputs[p], width) / 4)) return 0;
-        } else if (!int8_panel_allowed(block + b.panel[p], block + b.row_sums[p], b.inputs[p], rows) ||
-                   !scales_allowed(block + b.scale[p], rows))
-            return 0;
+            continue;
+        }
+        if (!int8_panel_allowed(block + b.panel[p], block + b.row_sums[p], b.inputs[p], sets * width)) return 0;
+        if (!scales_allowed(block + b.scale[p], sets * width)) return 0;
+        if (!vector_padding_allowed(block + b.scale[p], sets, width, rows)) return 0;
+        end = b.row_sums[p] + 4 * (uint64_t)sets * width * spans_of(b.inputs[p]);
     }
-    return all_finite(block + b.bias, (uint64_t)width * (op->kind == GRULET_OP_GRU ? 4 : 1));
+    return all_finite(block + b.bias, (uint64_t)biases * width) &&
+           vector_padding_allowed(block + b.bias, biases, width, rows) && all_zero(block + end, b.bytes - end);
 }
 
 static int weights_allowed(const grulet_op *op, const unsigned char *data)
@@ -159,10 +207,10 @@ static int weights_allowed(const grulet_op *op, const unsigned char *data)
     uint32_t row = 0;
     if (op->weights == GRULET_WEIGHTS_NONE) return 1;
     for (; row + GRULET_BLOCK_ROWS <= op->units; row += GRULET_BLOCK_ROWS) {
-        if (!block_allowed(op, data, GRULET_BLOCK_ROWS)) return 0;
+        if (!block_allowed(op, data, GRULET_BLOCK_ROWS, GRULET_BLOCK_ROWS)) return 0;
         data += layout_of(op, GRULET_BLOCK_ROWS).bytes;
     }
-    return row == op->units || block_allowed(op, data, last_width(op));
+    return row == op->units || block_allowed(op, data, last_width(op), op->units - row);
 }
 
 /* ---- tables ---------------------------------------------------------------------------------------------------------- */
@@ -172,21 +220,28 @@ static int overlap(const grulet_value *a, const grulet_value *b)
     return a->offset < b->offset + b->width && b->offset < a->offset + a->width;
 }
 
-/* Rules: a value lies in the arena; inputs are the first values and fill the arena's start in order; port names end in NUL
- * and are not empty; kind and limit are 0 in this version. */
+/* Rules: a value lies in the arena; the arena ends where a value does and is no larger than all values side by side, each
+ * on a multiple of 16 floats; inputs are the first values and fill the arena's start in order; port names are not empty and
+ * padded with NUL; kind and limit are 0 in this version. */
 static int ports_and_values_allowed(const grulet_tables *t)
 {
     const grulet_header *h = t->header;
-    uint32_t input_width = 0;
+    uint32_t input_width = 0, end = 0, side_by_side = 0;
     for (uint32_t v = 0; v < h->values; v++) {
         const grulet_value *value = &t->values[v];
         if (value->width < 1 || value->width > GRULET_MAX_WIDTH) return 0;
         if (value->offset > h->arena_floats || value->width > h->arena_floats - value->offset) return 0;
+        if (value->offset + value->width > end) end = value->offset + value->width;
+        side_by_side += grulet_round_up(value->width, 16);
     }
+    if (h->arena_floats != end || h->arena_floats > side_by_side) return 0;
     for (uint32_t p = 0; p < h->inputs + h->outputs; p++) {
         const grulet_port *port = &t->ports[p];
         if (port->value >= h->values || port->kind != 0 || port->limit != 0) return 0;
-        if (port->name[0] == 0 || port->name[sizeof port->name - 1] != 0) return 0;
+        size_t length = 0;
+        while (length < sizeof port->name && port->name[length]) length++;
+        if (length == 0 || length == sizeof port->name) return 0;
+        if (!all_zero(port->name + length, sizeof port->name - length)) return 0;
         if (p >= h->inputs) continue;
         if (port->value != p || t->values[p].offset != input_width) return 0;
         input_width += t->values[p].width;
@@ -305,6 +360,7 @@ static int data_allowed(const grulet_tables *t)
         if (state->initial == 0) continue;
         if (state->initial != at || bytes > end - at) return 0;
         if (!initial_allowed(t->file + at, state->width)) return 0;
+        if (!all_zero(t->file + at + 4 * (uint64_t)state->width, bytes - 4 * (uint64_t)state->width)) return 0;
         at += bytes;
     }
     return at == end;
@@ -319,8 +375,9 @@ static int header_allowed(const grulet_header *h)
     if (h->arena_floats > (1u << 28) || h->state_floats > (1u << 28)) return 0;
     at += ((uint64_t)h->inputs + h->outputs) * sizeof(grulet_port) + (uint64_t)h->ops * sizeof(grulet_op);
     at += (uint64_t)h->states * sizeof(grulet_state) + (uint64_t)h->values * sizeof(grulet_value);
-    at = round_up(at + h->text_bytes, GRULET_ALIGN);
-    return h->data == at && (uint64_t)h->data + h->data_bytes == h->file_bytes;
+    at += h->text_bytes;
+    if (h->data != round_up(at, GRULET_ALIGN) || (uint64_t)h->data + h->data_bytes != h->file_bytes) return 0;
+    return all_zero((const unsigned char *)h + at, h->data - at);
 }
 
 grulet_status grulet_check_file(const void *file, size_t bytes)
@@ -331,7 +388,7 @@ grulet_status grulet_check_file(const void *file, size_t bytes)
     if (*(const unsigned char *)&ONE != 1) return GRULET_BIG_ENDIAN;
     if (bytes < sizeof MAGIC + 4 || !grulet_same_bytes(file, MAGIC, sizeof MAGIC)) return GRULET_NOT_A_MODEL;
     if ((uintptr_t)file % 4 != 0) return GRULET_MISALIGNED;
-    if (h->version != GRULET_FORMAT_VERSION) return GRULET_NEWER_VERSION;
+    if (h->version != GRULET_FORMAT_VERSION) return GRULET_WRONG_VERSION;
     if (bytes < sizeof *h || bytes != h->file_bytes || h->file_bytes > 0x7FFFFFFFu) return GRULET_WRONG_SIZE;
     const size_t crc_end = offsetof(grulet_header, crc32) + 4;
     uint32_t crc = grulet_crc32(0, file, offsetof(grulet_header, crc32));

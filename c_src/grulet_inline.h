@@ -1,6 +1,18 @@
-/* KERNEL_INLINE: small functions whose constant arguments must be seen by the compiler (mode, sets, width). */
+/* What every kernel file includes first, before any other code.
+ *
+ * KERNEL_INLINE: small functions whose constant arguments must be seen by the compiler (mode, sets, width).
+ * The pragmas: no fused multiply-add, also where these files are compiled without this project's flags; some compilers
+ * fuse even intrinsics (docs/numerics.md). */
 #ifndef GRULET_INLINE_H
 #define GRULET_INLINE_H
+
+#if defined(__clang__)
+#pragma STDC FP_CONTRACT OFF
+#elif defined(__GNUC__)
+#pragma GCC optimize("fp-contract=off")
+#elif defined(_MSC_VER)
+#pragma fp_contract(off)
+#endif
 
 #if defined(__GNUC__)
 #define KERNEL_INLINE static inline __attribute__((always_inline))

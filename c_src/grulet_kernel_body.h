@@ -29,7 +29,7 @@
 #if defined(FLT_EVAL_METHOD) && FLT_EVAL_METHOD != 0
 #error "float expressions must be computed in float: on 32-bit x86 compile with -msse2 -mfpmath=sse"
 #endif
-#ifdef __FAST_MATH__
+#if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
 #error "-ffast-math changes results: grulet promises the same bits everywhere"
 #endif
 
@@ -82,7 +82,7 @@ KERNEL_INLINE vf tanh_gate(vf x)
 }
 
 /* An overflowed sum becomes the largest float, a NaN (infinities of both signs met) the largest positive. */
-KERNEL_INLINE vf finite(vf x)
+KERNEL_INLINE vf to_finite(vf x)
 {
     const vf largest = vf_set(3.40282347e+38f);
     return vf_max(vf_min(x, largest), vf_set(-3.40282347e+38f));
@@ -92,7 +92,7 @@ KERNEL_INLINE vf apply_function(vf x, uint32_t function, float alpha)
 {
     switch (function) {
     case GRULET_FUNCTION_RELU: return vf_max(x, vf_set(0.0f));
-    case GRULET_FUNCTION_LEAKY_RELU: return vf_less(x, vf_set(0.0f), finite(vf_mul(x, vf_set(alpha))), x);
+    case GRULET_FUNCTION_LEAKY_RELU: return vf_less(x, vf_set(0.0f), to_finite(vf_mul(x, vf_set(alpha))), x);
     case GRULET_FUNCTION_SIGMOID: return sigmoid(x);
     case GRULET_FUNCTION_TANH: return tanh_gate(x);
     default: return x;
@@ -246,7 +246,7 @@ KERNEL_INLINE const unsigned char *dense_block(const grulet_op *op, const unsign
     for (uint32_t u = 0; u < rows; u += LANES) {
         vf sum = vf_load(from_x + u);
         if (m != MODE_F32) sum = vf_mul(vf_mul(sum, load_upto(scale + u, width - u)), vf_set(x_level));
-        sum = finite(vf_add(sum, load_upto(bias + u, width - u)));
+        sum = to_finite(vf_add(sum, load_upto(bias + u, width - u)));
         store_upto(y + u, apply_function(sum, op->function, op->alpha), rows - u);
     }
     return block + grulet_round_up((uint32_t)(end - block), GRULET_ALIGN);

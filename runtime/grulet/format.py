@@ -189,6 +189,11 @@ def _rows(array: NDArray[Any], first: int, width: int) -> NDArray[Any]:
     return np.pad(part, padding)
 
 
+def _bytes(array: NDArray[Any]) -> bytes:
+    """Little-endian, whatever this machine is."""
+    return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+
+
 def _padded(data: bytes) -> bytes:
     return data + bytes(-len(data) % ALIGN)
 
@@ -200,14 +205,14 @@ def _panel(matrix: Matrix, first: int, width: int) -> bytes:
     rows = np.pad(rows, ((0, 0), (0, 0), (0, -inputs % GROUP)))
     grouped = rows.reshape(sets, width, -1, GROUP)
     order = (2, 0, 3, 1) if matrix.scale is None else (2, 0, 1, 3)
-    return _padded(grouped.transpose(order).tobytes())
+    return _padded(_bytes(grouped.transpose(order)))
 
 
 def _row_sums(matrix: Matrix, first: int, width: int) -> bytes:
     """int32 [span][set][row]: sums of the weights of each span of 512 inputs."""
     rows = _rows(matrix.values, first, width).astype(np.int32)
     spans = [rows[:, :, at : at + SPAN].sum(axis=2, dtype=np.int32) for at in range(0, rows.shape[2], SPAN)]
-    return np.stack(spans).tobytes()
+    return _bytes(np.stack(spans))
 
 
 def _block(op: Gru | Dense, first: int, width: int) -> bytes:
@@ -215,8 +220,8 @@ def _block(op: Gru | Dense, first: int, width: int) -> bytes:
     matrices = op.matrices
     parts = [_panel(matrix, first, width) for matrix in matrices]
     quantized = [matrix for matrix in matrices if matrix.scale is not None]
-    parts += [_rows(matrix.scale, first, width).tobytes() for matrix in quantized if matrix.scale is not None]
-    parts.append(_rows(op.bias, first, width).tobytes())
+    parts += [_bytes(_rows(matrix.scale, first, width)) for matrix in quantized if matrix.scale is not None]
+    parts.append(_bytes(_rows(op.bias, first, width)))
     parts += [_row_sums(matrix, first, width) for matrix in quantized]
     return _padded(b"".join(parts))
 
@@ -288,8 +293,9 @@ def _read_weights(
 
 def _text(program: Program) -> bytes:
     names = [op.name for op in program.operators]
-    if len(set(names)) != len(names):
-        raise FormatError("two operators have the same name")
+    for what, group in (("operators", names), ("inputs", program.inputs), ("outputs", program.outputs)):
+        if len(set(getattr(item, "name", item) for item in group)) != len(group):
+            raise FormatError(f"two {what} have the same name")
     text = {
         "exporter": program.text.exporter,
         "metadata": program.text.metadata,
@@ -323,7 +329,11 @@ def _op_record(program: Program, op: AnyOperator, state: int, data: int, data_by
 
 
 def write(program: Program) -> bytes:
-    """Bytes of the file.  Raises `FormatError` for a program that the format does not allow."""
+    """Bytes of the file.
+
+    Raises `FormatError` for names, text and sizes that cannot be written; whether the program keeps the other rules of
+    docs/format.md, opening the file tells.
+    """
     text = _text(program)
     gru_layers = [(o, op) for o, op in enumerate(program.operators) if isinstance(op, Gru)]
     tables = _HEADER.size + _PORT.size * (len(program.inputs) + len(program.outputs))
@@ -345,7 +355,7 @@ def write(program: Program) -> bytes:
         initial = 0
         if op.initial_state.any():
             initial = data_start + len(data)
-            data += _padded(op.initial_state.astype("<f4").tobytes())
+            data += _padded(_bytes(op.initial_state))
         states.append(_STATE.pack(o, state_floats, len(op.initial_state), initial))
         state_floats += len(op.initial_state)
 
@@ -418,10 +428,11 @@ def check_envelope(data: memoryview) -> None:
         raise FormatError("the file is damaged: its checksum does not match (copy or export it again)")
 
 
-def read_tables(data: bytes | memoryview) -> Tables:
-    """Header and tables.  Bounds are checked; the rules of the format are the C library's to enforce."""
-    view = memoryview(data).cast("B")
-    check_envelope(view)
+def tables_of(view: memoryview) -> Tables:
+    """Header and tables of bytes that passed `check_envelope` or the C library.
+
+    Bounds are checked again; the rules of the format are the C library's to enforce.
+    """
     fields = _HEADER.unpack_from(view)
     inputs, outputs, values, ops, states, arena_floats, state_floats, text_bytes, data_start, data_bytes, _ = fields[4:]
     at = _HEADER.size
@@ -478,7 +489,8 @@ def _operator(tables: Tables, o: int, view: memoryview) -> AnyOperator:
 def read(data: bytes | memoryview) -> Program:
     """A whole file.  Raises `FormatError` for bytes that `write` would not give for the same content."""
     view = memoryview(data).cast("B")
-    tables = read_tables(view)
+    check_envelope(view)
+    tables = tables_of(view)
     operators = tuple(_operator(tables, o, view) for o in range(len(tables.records)))
     program = Program(tables.inputs, tables.outputs, tables.values, operators, tables.arena_floats, tables.text)
     if write(program) != bytes(view):

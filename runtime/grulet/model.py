@@ -59,7 +59,7 @@ class Model:
 
     def __init__(self, data: Any) -> None:
         self._kernel = KernelModel(data)
-        self._tables = grulet_format.read_tables(self._kernel.data.data)
+        self._tables = grulet_format.tables_of(self._kernel.data.data)
 
     def stream(self, block: int = 32) -> Stream:
         """Make a stream, in the model's initial state.
@@ -112,7 +112,7 @@ class Model:
 
     @property
     def weight_bytes(self) -> int:
-        """Bytes that one step reads of the file: weights, scales, biases."""
+        """Bytes of the file that one step reads: weights, scales, biases, row sums, padding."""
         return self._kernel.weight_bytes
 
     def read_weights(self) -> None:
