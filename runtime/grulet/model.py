@@ -79,6 +79,10 @@ class Model:
         """Named parts of the output vector."""
         return self._ports(self._tables.outputs)
 
+    def output(self, name: str) -> Port:
+        """Return the output of this name; `KeyError` if there is none."""
+        return {port.name: port for port in self.outputs}[name]
+
     def _ports(self, ports: tuple[grulet_format.Port, ...]) -> tuple[Port, ...]:
         widths = [self._tables.values[port.value].width for port in ports]
         return tuple(Port(port.name, sum(widths[:i]), widths[i]) for i, port in enumerate(ports))
