@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from grulet_export import metadata as metadata_json
 from grulet_export.errors import ExportMismatch, Refusal
 from grulet_export.graph import Array
+from grulet_export.onnx_run import session
 from grulet_export.onnx_writer import BATCH_FIRST, STEP, TIME_FIRST, State, write_onnx
 from grulet_export.torch_graph import Traced, as_found, rooted, tensors, trace
 
@@ -48,13 +49,18 @@ class TorchExport:
     traced: Traced
 
     @property
+    def models(self) -> dict[str, ModelProto]:
+        """Both models by name."""
+        return {"sequence": self.sequence, "step": self.step}
+
+    @property
     def state_names(self) -> tuple[tuple[str, str], ...]:
         """The names of every state as input and as output: ``feeds[input] = results[output]`` between two frames."""
         return tuple((state.input, state.output) for state in self.states)
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Agreement:
     """How far torch and onnxruntime were apart in one output (or final state) of one of the two models.
 
     ``frames`` were compared (for a final state: sequences). ``magnitude`` is torch's largest; ``limit`` is the error
@@ -98,7 +104,7 @@ def build_onnx(
 
 def check_against_onnxruntime(
     module: nn.Module, export: TorchExport, frames: int = 100, sequences: int = 4, seed: int = 0
-) -> list[Comparison]:
+) -> list[Agreement]:
     """Run torch and onnxruntime on random sequences and return how far they are apart.
 
     The first of ``sequences`` has ``frames`` frames, the others fewer; batches are of 1 and 3 in turn; all start from
@@ -106,7 +112,7 @@ def check_against_onnxruntime(
     frame, in every output and every final state. Raises `ExportMismatch` where they differ by more than rounding.
     """
     random = np.random.default_rng(seed)
-    sessions = {"sequence": _session(export.sequence), "step": _session(export.step)}
+    sessions = {name: session(model.SerializeToString()) for name, model in export.models.items()}
     differences: dict[tuple[str, str], _Difference] = {}
     for number in range(sequences):
         length = frames if number == 0 else int(random.integers(1, frames + 1))
@@ -157,7 +163,7 @@ class _Difference:
         self.frames += errors.shape[0] * errors.shape[1]
         self.magnitude = max(self.magnitude, float(np.abs(expected).max()))
 
-    def judged(self) -> Comparison:
+    def judged(self) -> Agreement:
         """Return the numbers, or raise ExportMismatch."""
         limit = RELATIVE * self.magnitude + FLOOR
         if not self.max_error <= limit:
@@ -167,7 +173,7 @@ class _Difference:
                 f"frame {frame} of sequence {sequence}.{batch}, more than the {limit:.3g} that rounding explains"
             )
         rms = float(np.sqrt(self.squares / self.count))
-        return Comparison(self.name, self.model, self.frames, self.max_error, rms, self.magnitude, limit)
+        return Agreement(self.name, self.model, self.frames, self.max_error, rms, self.magnitude, limit)
 
 
 def _random(random: np.random.Generator, *shape: int) -> Array:
@@ -233,12 +239,6 @@ def _starting_from(root: nn.Module, export: TorchExport, initial: Mapping[str, T
         for path in {origin.module for origin in export.traced.origins}:
             attach(path, stack)
         yield final
-
-
-def _session(model: ModelProto) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1  # small products: threads cost more than they give
-    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
 def _run_sequence(
