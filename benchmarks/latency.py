@@ -2,8 +2,8 @@
 
     python benchmarks/latency.py [--sizes 32,64,128,256,512] [--steps 20000] [--output results/latency.json]
 
-Whole Python calls on held buffers (``tick``) for us, the fastest call known for the others (grulet_export.rivals).  Weights
-and frames are random; times do not depend on them.  One thread, pinned, garbage collector off.
+Whole Python calls on held buffers (``tick``) for us, the fastest call known for the others (grulet_export.rivals).
+Weights and frames are random; times do not depend on them.  One thread, pinned, garbage collector off.
 """
 
 from __future__ import annotations
@@ -52,10 +52,7 @@ def contestants(size: int, folder: Path) -> dict[str, Callable[[int], object]]:
 
 
 def on_isa(isa: str, call: Callable[[int], object]) -> Callable[[int], object]:
-    """Choose the instruction set when a round begins; rounds are hundreds of calls, so the choice is in none that counts.
-
-    The first call of every round pays for it and lands beyond the 99th percentile.
-    """
+    """Choose the instruction set when a round begins: its first call pays for it, beyond the 99th percentile."""
     state: dict[str, int] = {"next": -1}
 
     def chosen(step: int) -> object:

@@ -467,7 +467,11 @@ def _operator(tables: Tables, o: int, view: memoryview) -> AnyOperator:
     in_range = kind in KINDS and weights < len(WEIGHTS) and activations < len(ACTIVATIONS)
     if not in_range or function >= len(FUNCTIONS) or max(source, target) >= len(tables.values):
         raise FormatError(f"operator {o} ({name!r}) has an unknown kind, format, function or value")
-    if inputs != tables.values[source].width or units != tables.values[target].width or not 0 < units <= MAX_WIDTH:
+    if (
+        inputs != tables.values[source].width
+        or units != tables.values[target].width
+        or not (0 < units <= MAX_WIDTH and 0 < inputs <= MAX_WIDTH)
+    ):
         raise FormatError(f"operator {o} ({name!r}) does not fit the widths of its values")
     if KINDS[kind] == "activation":
         return Activation(name, source, target, FUNCTIONS[function], alpha)

@@ -168,7 +168,7 @@ def isa() -> str:
 
 def use_isa(name: str) -> None:
     """Choose the instruction set for all streams of this process; results do not depend on it."""
-    if lib.grulet_isa_use(name.encode()):
+    if name not in isas() or lib.grulet_isa_use(name.encode()):
         raise IsaError(f"no instruction set {name!r} here; there are: {', '.join(isas())}")
 
 

@@ -195,6 +195,8 @@ def load(source: str | os.PathLike[str] | Any) -> Model:
             size = file.readinto(data.data)
     except OSError as error:
         raise FormatError(f"{path}: {error.strerror or error}") from error
+    except ValueError as error:  # a name that no file can have
+        raise FormatError(f"{path!r}: {error}") from error
     try:
         return Model(data[:size] if size else np.empty(0, np.uint8))
     except FormatError as error:

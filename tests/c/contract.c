@@ -1,0 +1,183 @@
+/* What grulet.h promises beside the numbers: contract VECTORS_FOLDER HOSTILE_FOLDER.
+ *
+ * Hostile files get the status of hostile/index.txt, bad frames and bad blobs change nothing, sizes are checked. */
+#include "check.h"
+#include "grulet.h"
+
+static const char *const STATUS[] = {
+    "GRULET_OK", "GRULET_NOT_A_MODEL", "GRULET_WRONG_VERSION", "GRULET_WRONG_SIZE", "GRULET_DAMAGED", "GRULET_FORBIDDEN",
+    "GRULET_MISALIGNED", "GRULET_BIG_ENDIAN", "GRULET_SMALL_MEMORY", "GRULET_BAD_FRAME", "GRULET_BAD_STATE",
+    "GRULET_UNKNOWN_ISA"};
+enum { STATUSES = sizeof STATUS / sizeof *STATUS };
+
+static void check_texts(void)
+{
+    for (int a = 0; a < STATUSES; a++) {
+        const char *text = grulet_status_text((grulet_status)a);
+        CHECK(text != NULL && strlen(text) > 5 && strcmp(text, "unknown status") != 0, "%s", STATUS[a]);
+        for (int b = 0; b < a; b++)
+            CHECK(strcmp(text, grulet_status_text((grulet_status)b)) != 0, "%s, %s", STATUS[a], STATUS[b]);
+    }
+    CHECK(strcmp(grulet_status_text((grulet_status)STATUSES), "unknown status") == 0, "a status more than is tested");
+    CHECK(strcmp(grulet_version(), GRULET_VERSION) == 0, "%s", grulet_version());
+    CHECK(grulet_model_bytes() == sizeof(grulet_model), "%zu", grulet_model_bytes());
+}
+
+static void check_isas(void)
+{
+    size_t count = 0;
+    const char *before = grulet_isa_used();
+    CHECK(grulet_isa_name(0) != NULL && strcmp(before, grulet_isa_name(0)) == 0, "the best is chosen, not %s", before);
+    while (grulet_isa_name(count) != NULL) count++;
+    CHECK(count > 0 && strcmp(grulet_isa_name(count - 1), "generic") == 0, "the last of %zu is generic", count);
+    CHECK(grulet_isa_name(count + 1) == NULL && grulet_isa_name((size_t)-1) == NULL, "nothing behind the last");
+    CHECK(grulet_isa_use("generi") == GRULET_UNKNOWN_ISA && grulet_isa_use("generics") == GRULET_UNKNOWN_ISA, "prefix");
+    CHECK(grulet_isa_use("") == GRULET_UNKNOWN_ISA, "empty");
+    CHECK(strcmp(before, grulet_isa_used()) == 0, "unknown names change nothing");
+}
+
+static void check_hostile_files(const char *folder)
+{
+    FILE *index = open_index(folder);
+    char name[128], expected[64];
+    int files = 0;
+    while (fscanf(index, "%127s %63s", name, expected) == 2) {
+        guarded file = read_file(folder, name, "");
+        grulet_model model;
+        const grulet_status status = grulet_model_open(&model, file.data, file.bytes);
+        CHECK((size_t)status < STATUSES && strcmp(STATUS[status], expected) == 0, "%s: %s", name,
+              grulet_status_text(status));
+        guarded_free(&file);
+        files++;
+    }
+    fclose(index);
+    CHECK(files > 10, "%d hostile files", files);
+}
+
+/* Every length of a good file but the right one. */
+static void check_truncations(const guarded *file)
+{
+    for (size_t bytes = 0; bytes < file->bytes; bytes++) {
+        guarded part = guarded_alloc(bytes);
+        grulet_model model;
+        memcpy(part.data, file->data, bytes);
+        const grulet_status status = grulet_model_open(&model, part.data, bytes);
+        CHECK(status == (bytes < 12 ? GRULET_NOT_A_MODEL : GRULET_WRONG_SIZE), "%zu bytes: %s", bytes,
+              grulet_status_text(status));
+        guarded_free(&part);
+    }
+}
+
+static void check_sizes(const grulet_model *model)
+{
+    grulet_stream *stream = NULL;
+    CHECK(grulet_stream_bytes(model, 0) == 0, "no block");
+    CHECK(grulet_stream_bytes(model, (size_t)-1) == 0 && grulet_stream_bytes(model, (size_t)-1 / 8) == 0, "too large");
+    const size_t bytes = grulet_stream_bytes(model, 3);
+    CHECK(grulet_stream_bytes(model, 4) > bytes && bytes > grulet_stream_bytes(model, 1), "grows with the block");
+    guarded memory = guarded_alloc(bytes + 64);
+    CHECK(grulet_stream_init(&stream, memory.data, bytes - 1, model, 3) == GRULET_SMALL_MEMORY, "one byte short");
+    CHECK(grulet_stream_init(&stream, memory.data, bytes, model, 0) == GRULET_SMALL_MEMORY, "no block");
+    CHECK(stream == NULL, "untouched on an error");
+    for (size_t shift = 0; shift <= 64; shift++)
+        CHECK(grulet_stream_init(&stream, memory.data + shift, bytes, model, 3) == GRULET_OK, "address + %zu", shift);
+    guarded_free(&memory);
+}
+
+/* Bad frames at every element; the last frame of a run; then the stream goes on as if nothing had been. */
+static void check_bad_frames(const grulet_model *model, const float *x, const float *expected)
+{
+    enum { FRAMES = 6 };
+    static const uint32_t BAD[] = {0x7F800000u, 0xFF800000u, 0x7FC00000u, 0xFFC00000u, 0x7F800001u, 0xFFFFFFFFu};
+    const size_t in = grulet_input_width(model), out = grulet_output_width(model), blob_bytes = grulet_save_bytes(model);
+    guarded memory = guarded_alloc(grulet_stream_bytes(model, 2)), bad = guarded_alloc(FRAMES * in * 4);
+    guarded y = guarded_alloc(FRAMES * out * 4), kept = guarded_alloc(y.bytes);
+    guarded before = guarded_alloc(blob_bytes), after = guarded_alloc(blob_bytes);
+    float *answer = (float *)(void *)y.data;
+    grulet_stream *stream;
+    CHECK(grulet_stream_init(&stream, memory.data, memory.bytes, model, 2) == GRULET_OK, "init");
+    CHECK(grulet_run(stream, answer, x, 3) == GRULET_OK, "first frames");
+    grulet_save(stream, before.data, blob_bytes);
+    memcpy(kept.data, y.data, y.bytes);
+    for (size_t at = 0; at < FRAMES * in; at++)
+        for (size_t kind = 0; kind < sizeof BAD / sizeof *BAD; kind++) {
+            memcpy(bad.data, x, bad.bytes);
+            memcpy(bad.data + 4 * at, &BAD[kind], 4);
+            const float *frames = (const float *)(void *)bad.data;
+            CHECK(grulet_run(stream, answer, frames, FRAMES) == GRULET_BAD_FRAME, "element %zu", at);
+            if (at < in) CHECK(grulet_step(stream, answer, frames) == GRULET_BAD_FRAME, "element %zu", at);
+            CHECK(memcmp(y.data, kept.data, y.bytes) == 0, "outputs changed by element %zu", at);
+            grulet_save(stream, after.data, blob_bytes);
+            CHECK(memcmp(before.data, after.data, blob_bytes) == 0, "state changed by element %zu", at);
+        }
+    CHECK(grulet_run(stream, answer, x + 3 * in, FRAMES - 3) == GRULET_OK, "next frames");
+    CHECK(memcmp(answer, expected + 3 * out, (FRAMES - 3) * out * 4) == 0, "next frames have other bits");
+    CHECK(grulet_run(stream, NULL, NULL, 0) == GRULET_OK, "no frames");
+    guarded_free(&memory), guarded_free(&bad), guarded_free(&y), guarded_free(&kept);
+    guarded_free(&before), guarded_free(&after);
+}
+
+static void check_bad_blobs(const grulet_model *model, const grulet_model *other, const float *x)
+{
+    const size_t bytes = grulet_save_bytes(model), out = grulet_output_width(model);
+    guarded memory = guarded_alloc(grulet_stream_bytes(model, 1));
+    guarded other_memory = guarded_alloc(grulet_stream_bytes(other, 1));
+    guarded blob = guarded_alloc(bytes), bad = guarded_alloc(bytes), now = guarded_alloc(bytes);
+    guarded y = guarded_alloc(4 * out), foreign = guarded_alloc(grulet_save_bytes(other));
+    grulet_stream *stream, *other_stream;
+    CHECK(grulet_stream_init(&stream, memory.data, memory.bytes, model, 1) == GRULET_OK, "init");
+    CHECK(grulet_stream_init(&other_stream, other_memory.data, other_memory.bytes, other, 1) == GRULET_OK, "init");
+    grulet_step(stream, (float *)(void *)y.data, x);
+    CHECK(grulet_save(stream, blob.data, bytes - 1) == GRULET_SMALL_MEMORY, "one byte short");
+    CHECK(grulet_save(stream, blob.data, 0) == GRULET_SMALL_MEMORY, "no room");
+    CHECK(grulet_save(stream, blob.data, bytes) == GRULET_OK, "save");
+    for (size_t bit = 0; bit < 8 * bytes; bit++) {
+        memcpy(bad.data, blob.data, bytes);
+        bad.data[bit / 8] ^= (unsigned char)(1u << bit % 8);
+        CHECK(grulet_restore(stream, bad.data, bytes) == GRULET_BAD_STATE, "bit %zu", bit);
+    }
+    for (size_t size = 0; size < bytes; size++)
+        CHECK(grulet_restore(stream, blob.data + bytes - size, size) == GRULET_BAD_STATE, "%zu bytes", size);
+    CHECK(grulet_save(other_stream, foreign.data, foreign.bytes) == GRULET_OK, "save");
+    CHECK(grulet_restore(stream, foreign.data, foreign.bytes) == GRULET_BAD_STATE, "another model's");
+    static const float OUTSIDE[] = {1.0000001f, -1.5f, 3e38f};
+    for (size_t i = 0; i < sizeof OUTSIDE / sizeof *OUTSIDE; i++) { /* the state's checksum made right */
+        memcpy(bad.data, blob.data, bytes);
+        memcpy(bad.data + bytes - 4, &OUTSIDE[i], 4);
+        const uint32_t crc = test_crc32(bad.data + 16, bytes - 16);
+        memcpy(bad.data + 12, &crc, 4);
+        CHECK(grulet_restore(stream, bad.data, bytes) == GRULET_BAD_STATE, "a state of %g", (double)OUTSIDE[i]);
+    }
+    CHECK(grulet_save(stream, now.data, bytes) == GRULET_OK && memcmp(now.data, blob.data, bytes) == 0, "state changed");
+    CHECK(grulet_restore(stream, blob.data, bytes) == GRULET_OK, "the good one");
+    guarded_free(&memory), guarded_free(&other_memory), guarded_free(&blob), guarded_free(&bad);
+    guarded_free(&now), guarded_free(&y), guarded_free(&foreign);
+}
+
+int main(int count, char **arguments)
+{
+    REQUIRE(count == 3, "usage: contract VECTORS_FOLDER HOSTILE_FOLDER");
+    check_texts();
+    check_isas();
+    check_hostile_files(arguments[2]);
+
+    guarded file = read_file(arguments[1], "int16_7_19", ".grulet");
+    guarded other_file = read_file(arguments[1], "f32_5_13", ".grulet");
+    guarded x = read_file(arguments[1], "int16_7_19", ".input.f32");
+    guarded expected = read_file(arguments[1], "int16_7_19", ".output.f32");
+    check_truncations(&file);
+    grulet_model model, other, copy;
+    CHECK(grulet_model_open(&model, file.data, file.bytes) == GRULET_OK, "int16_7_19");
+    CHECK(grulet_model_open(&other, other_file.data, other_file.bytes) == GRULET_OK, "f32_5_13");
+    CHECK(grulet_input_width(&model) == 7 && grulet_output_width(&model) == 5 + 19, "widths");
+    copy = model; /* copying a model is allowed */
+    memset(&model, 0, sizeof model);
+    check_sizes(&copy);
+    for (size_t i = 0; grulet_isa_name(i) != NULL; i++) {
+        grulet_isa_use(grulet_isa_name(i));
+        check_bad_frames(&copy, (const float *)(void *)x.data, (const float *)(void *)expected.data);
+        check_bad_blobs(&copy, &other, (const float *)(void *)x.data);
+    }
+    guarded_free(&file), guarded_free(&other_file), guarded_free(&x), guarded_free(&expected);
+    return finish("contract");
+}

@@ -1,0 +1,168 @@
+/* sigmoid, tanh, exp and to_finite over the floats: gates [STRIDE | exhaustive].
+ *
+ * Every STRIDE-th of all 2^32 bit patterns, NaNs included (default 257; `exhaustive` is 1 and takes minutes): error against
+ * double, range, order, oddness, and equal bits of every instruction set.  docs/numerics.md quotes the exhaustive run. */
+#include "check.h"
+#include "gates.h"
+
+#include <float.h>
+#include <math.h>
+
+static const gates_table *const TABLES[] = {
+    &gates_generic,
+#ifdef GRULET_HAVE_AVX2
+    &gates_avx2,
+#endif
+#ifdef GRULET_HAVE_AVX512VNNI
+    &gates_avx512vnni,
+#endif
+};
+
+enum { BATCH = 4096 };
+static const char *const NAME[GATES_FUNCTIONS] = {"sigmoid", "tanh", "exp", "to_finite"};
+
+/* Ranges, and the largest errors over all floats, rounded up.  Relative errors and ulps (spacings of floats at the exact
+ * value) are those of x >= -87 for sigmoid and exp. */
+typedef struct { double lowest, highest, absolute, relative, ulps; } bounds;
+static const bounds ALLOWED[GATES_FINITE] = {
+    {1.6e-38, 1.0, 8.94e-8, 1.48e-7, 2.49}, {-1.0, 1.0, 1.49e-7, 1.89e-7, 2.50}, {1.6e-38, 1.0, 5.12e-8, 8.97e-8, 1.04}};
+
+typedef struct { double error; float x; } worst;
+static struct { worst absolute, relative, ulps; float lowest, highest, x_before, y_before; } seen[GATES_FINITE];
+
+static uint32_t bits_of(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+static void keep_worst(worst *w, double error, float x)
+{
+    if (error <= w->error) return;
+    w->error = error;
+    w->x = x;
+}
+
+/* The distance of neighbouring floats around a double. */
+static double spacing(double value)
+{
+    int exponent;
+    frexp(value, &exponent);
+    return ldexp(1.0, (exponent < -125 ? -125 : exponent) - 24);
+}
+
+static double exact(int function, double x)
+{
+    switch (function) {
+    case GATES_SIGMOID: return 1.0 / (1.0 + exp(-x));
+    case GATES_TANH: return tanh(x);
+    default: return exp(x);
+    }
+}
+
+/* Batches come in the order of the bits: x rises from 0 to infinity, then NaNs, then falls from -0, then NaNs. */
+static void check_function(int function, const float *x, const float *y, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        const int negative = bits_of(x[i]) >> 31 != 0;
+        if (function == GATES_EXP && x[i] > 0.0f) continue; /* it is never called there */
+        CHECK(y[i] >= -1.0f && y[i] <= 1.0f, "%s(%g) is %g", NAME[function], (double)x[i], (double)y[i]);
+        if (y[i] < seen[function].lowest) seen[function].lowest = y[i];
+        if (y[i] > seen[function].highest) seen[function].highest = y[i];
+        if (isnan(x[i])) {
+            CHECK(function == GATES_EXP || y[i] == 1.0f, "%s(NaN) is %g", NAME[function], (double)y[i]);
+            continue;
+        }
+        if (negative == (bits_of(seen[function].x_before) >> 31 != 0))
+            CHECK(negative ? y[i] <= seen[function].y_before : y[i] >= seen[function].y_before, "%s falls at %.9g",
+                  NAME[function], (double)x[i]);
+        seen[function].x_before = x[i];
+        seen[function].y_before = y[i];
+        const double expected = exact(function, (double)x[i]), error = fabs((double)y[i] - expected);
+        keep_worst(&seen[function].absolute, error, x[i]);
+        if (function != GATES_TANH && x[i] < -87.0f) continue;
+        if (error > 0.0) keep_worst(&seen[function].relative, error / fabs(expected), x[i]);
+        if (error > 0.0) keep_worst(&seen[function].ulps, error / spacing(expected), x[i]);
+    }
+}
+
+static void check_to_finite(const float *x, const float *y, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        const float expected = isnan(x[i]) || x[i] > FLT_MAX ? FLT_MAX : x[i] < -FLT_MAX ? -FLT_MAX : x[i];
+        CHECK(bits_of(y[i]) == bits_of(expected), "to_finite(%g) is %g", (double)x[i], (double)y[i]);
+    }
+}
+
+static void check_odd(const float *x, const float *y, uint32_t n)
+{
+    float negative[BATCH], answer[BATCH];
+    for (uint32_t i = 0; i < n; i++) negative[i] = -x[i];
+    gates_generic.function[GATES_TANH](answer, negative, n);
+    for (uint32_t i = 0; i < n; i++)
+        CHECK(isnan(x[i]) || bits_of(answer[i]) == (bits_of(y[i]) ^ 0x80000000u), "tanh(%g) is not -tanh(%g)",
+              (double)negative[i], (double)x[i]);
+}
+
+static void check_batch(const float *x, uint32_t n)
+{
+    float expected[BATCH], y[BATCH];
+    for (int function = 0; function < GATES_FUNCTIONS; function++) {
+        gates_generic.function[function](expected, x, n);
+        if (function == GATES_FINITE) check_to_finite(x, expected, n);
+        else check_function(function, x, expected, n);
+        if (function == GATES_TANH) check_odd(x, expected, n);
+        for (size_t t = 1; t < sizeof TABLES / sizeof *TABLES; t++) {
+            if (!TABLES[t]->usable()) continue;
+            TABLES[t]->function[function](y, x, n);
+            if (memcmp(y, expected, n * sizeof *y) == 0) continue;
+            for (uint32_t i = 0; i < n; i++)
+                CHECK(bits_of(y[i]) == bits_of(expected[i]), "%s(%08lx) on %s is %08lx, not %08lx", NAME[function],
+                      (unsigned long)bits_of(x[i]), TABLES[t]->name, (unsigned long)bits_of(y[i]),
+                      (unsigned long)bits_of(expected[i]));
+        }
+    }
+}
+
+static void report(int function)
+{
+    const bounds *allowed = &ALLOWED[function];
+    const worst *absolute = &seen[function].absolute, *relative = &seen[function].relative, *ulps = &seen[function].ulps;
+    printf("%-8s absolute %.4g at %.9g, relative %.4g at %.9g, %.4g ulps at %.9g, values [%.9g, %.9g]\n", NAME[function],
+           absolute->error, (double)absolute->x, relative->error, (double)relative->x, ulps->error, (double)ulps->x,
+           (double)seen[function].lowest, (double)seen[function].highest);
+    CHECK(absolute->error <= allowed->absolute, "%s: absolute error", NAME[function]);
+    CHECK(relative->error <= allowed->relative, "%s: relative error", NAME[function]);
+    CHECK(ulps->error <= allowed->ulps, "%s: ulps", NAME[function]);
+    CHECK((double)seen[function].lowest >= allowed->lowest && (double)seen[function].highest <= allowed->highest,
+          "%s: range", NAME[function]);
+}
+
+int main(int count, char **arguments)
+{
+    const int all = count > 1 && strcmp(arguments[1], "exhaustive") == 0;
+    const unsigned long stride = all ? 1 : count > 1 ? strtoul(arguments[1], NULL, 10) : 257;
+    REQUIRE(stride > 0 && stride < 0xFFFFFFFFul, "usage: gates [STRIDE | exhaustive]");
+    float x[BATCH];
+    uint32_t n = 0;
+    unsigned long long floats = 0;
+    for (int function = 0; function < GATES_FINITE; function++) {
+        seen[function].lowest = INFINITY;
+        seen[function].highest = seen[function].y_before = -INFINITY;
+    }
+    for (uint64_t bits = 0; bits <= 0xFFFFFFFFu; bits += stride) {
+        const uint32_t pattern = (uint32_t)bits;
+        memcpy(&x[n++], &pattern, sizeof pattern);
+        if (n == BATCH || bits + stride > 0xFFFFFFFFu) {
+            check_batch(x, n);
+            floats += n;
+            n = 0;
+        }
+    }
+    for (size_t t = 0; t < sizeof TABLES / sizeof *TABLES; t++)
+        printf("%s%s", TABLES[t]->name, TABLES[t]->usable() ? " " : " (SKIPPED: not on this CPU) ");
+    printf("over %llu floats\n", floats);
+    for (int function = 0; function < GATES_FINITE; function++) report(function);
+    return finish("gates");
+}

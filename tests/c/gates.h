@@ -1,0 +1,19 @@
+/* What gates_kernel.c gives gates.c. */
+#ifndef GRULET_TESTS_GATES_H
+#define GRULET_TESTS_GATES_H
+
+#include <stdint.h>
+
+enum { GATES_SIGMOID, GATES_TANH, GATES_EXP, GATES_FINITE, GATES_FUNCTIONS };
+
+typedef struct {
+    const char *name;
+    int (*usable)(void);
+    void (*function[GATES_FUNCTIONS])(float *y, const float *x, uint32_t n);
+} gates_table;
+
+extern const gates_table gates_generic;
+extern const gates_table gates_avx2;
+extern const gates_table gates_avx512vnni;
+
+#endif

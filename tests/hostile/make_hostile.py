@@ -1,0 +1,66 @@
+"""Write the hostile files of this folder: `python tests/hostile/make_hostile.py`.
+
+The C tests read them, and any other reader of the format may.  tests/mutations.py holds many more, made on the fly.
+`index.txt`: a file and the status that `grulet_model_open` must give, one a line.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent
+if __name__ == "__main__":
+    sys.path.insert(0, str(FOLDER.parent))
+
+from mutations import MUTATIONS, base_file, hostile  # noqa: E402
+
+CHOSEN = (
+    "version-2",
+    "trailing-byte",
+    "arena-too-small",
+    "port-value-outside",
+    "value-offset-wraps",
+    "overlap-live-value",
+    "read-before-written",
+    "state-offset",
+    "initial-above-1",
+    "op-data-huge",
+    "hole-between-weights",
+    "weights-missing",
+    "initial-missing",
+    "data-beyond-the-file",
+    "panel-padding-row",
+    "row-sum",
+    "weight-128",
+    "scale-nan",
+    "f32-weight-inf",
+)
+
+
+def hostile_files() -> dict[str, bytes]:
+    """Return file name -> bytes."""
+    files = {f"{name}.grulet": hostile(name) for name in CHOSEN}
+    base = base_file()
+    files["empty.grulet"] = b""
+    files["text.grulet"] = b"this is a text file, not a model\n"
+    files["truncated.grulet"] = base[: len(base) // 2]
+    files["flipped-bit.grulet"] = base[:1000] + bytes([base[1000] ^ 4]) + base[1001:]
+    return files
+
+
+def index() -> str:
+    """Return the list of files and statuses."""
+    status = {f"{name}.grulet": MUTATIONS[name].status for name in CHOSEN}
+    status["empty.grulet"] = status["text.grulet"] = "GRULET_NOT_A_MODEL"
+    status["truncated.grulet"] = "GRULET_WRONG_SIZE"
+    status["flipped-bit.grulet"] = "GRULET_DAMAGED"
+    return "".join(f"{name} {status[name]}\n" for name in hostile_files())
+
+
+if __name__ == "__main__":
+    for stale in FOLDER.glob("*.grulet"):
+        stale.unlink()
+    for file_name, content in hostile_files().items():
+        (FOLDER / file_name).write_bytes(content)
+    (FOLDER / "index.txt").write_text(index())

@@ -1,0 +1,198 @@
+"""Every kernel == generic == numpy oracle, bit for bit (docs/numerics.md)."""
+
+import dataclasses
+import hashlib
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from programs import FORMATS, Builder, Floats, Recipe, assert_same_bits, build, extreme_frames, plain_frames, recipes
+
+import grulet
+from grulet import format as grulet_format
+from grulet.reference import Reference
+
+KNOWN = ("avx512vnni", "avx2", "generic")
+MODELS = 300
+C_SRC = Path(__file__).resolve().parents[1] / "c_src"
+
+
+@pytest.fixture(params=KNOWN)
+def isa(request: pytest.FixtureRequest) -> str:
+    """Every instruction set in turn, in use; skipped in sight where this CPU or this build lacks it."""
+    name = str(request.param)
+    if name not in grulet.isas():
+        pytest.skip(f"this CPU or this build has no {name}")
+    grulet.use_isa(name)
+    return name
+
+
+_expected: dict[bytes, Floats] = {}
+
+
+def oracle(data: bytes, frames: Floats) -> Floats:
+    """Outputs of the numpy reference; the same models come up again for every instruction set, so they are kept."""
+    key = hashlib.sha256(data + frames.tobytes()).digest()
+    if key not in _expected:
+        _expected[key] = Reference(data).run(frames)
+    return _expected[key]
+
+
+def check(data: bytes, frames: Floats, what: object) -> None:
+    """Compare step by step and block by block against the oracle, on the instruction set in use."""
+    expected = oracle(data, frames)
+    model = grulet.load(data)
+    assert_same_bits(model.stream(block=3).run_vector(frames), expected, (what, "run"))
+    stream = model.stream(block=1)
+    for t, frame in enumerate(frames):
+        stream.input[:] = frame
+        stream.tick()
+        assert_same_bits(stream.output, expected[t], (what, "step", t))
+
+
+def test_random_models(isa: str) -> None:
+    """300 random models: 1 to 3 layers, sizes 1 to 300, every format and function, extreme weights and frames."""
+    tried = set()
+
+    # Hypothesis draws a few models twice, hence a tenth more than promised.
+    @settings(max_examples=MODELS * 11 // 10, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(recipe=recipes())
+    def one_model(recipe: Recipe) -> None:
+        assert grulet.isa() == isa
+        tried.add(recipe)
+        program = build(recipe)
+        width = program.input_width
+        frames = np.concatenate([plain_frames(recipe.seed, 2, width), extreme_frames(recipe.seed, 3, width)])
+        check(grulet_format.write(program), frames, recipe)
+
+    one_model()
+    assert len(tried) >= MODELS
+
+
+@pytest.mark.parametrize("formats", FORMATS, ids="-".join)
+@pytest.mark.parametrize(("inputs", "units"), [(512, 513), (516, 20), (1025, 7), (1030, 3), (9, 1029)])
+def test_several_spans(isa: str, formats: tuple[str, str], inputs: int, units: int) -> None:
+    """Above 512 and 1024 inputs the exact sums are taken in spans; +-127 weights bring them next to 2^31."""
+    for style in ("plain", "saturated"):
+        builder = Builder(inputs, *formats)
+        h = builder.gru(builder.input("input", inputs), units, style=style)
+        builder.output("output", builder.dense(h, 5, style=style))
+        program = builder.program()
+        frames = np.concatenate([extreme_frames(3, 4, inputs), np.full((1, inputs), 2.5, np.float32)])
+        check(grulet_format.write(program), frames, (formats, inputs, units, style))
+
+
+def test_largest_exact_sum(isa: str) -> None:
+    """512 products of 127 and 32767, the largest sum of a span, is exact; so is its negative."""
+    builder = Builder(0, "int8", "int16")
+    builder.output("output", builder.dense(builder.input("input", 512), 6, bias=False, style="saturated"))
+    data = grulet_format.write(builder.program())
+    check(data, np.stack([np.full(512, 1.0, np.float32), np.full(512, -7.0, np.float32)]), "largest sum")
+
+
+def test_every_width_of_the_last_block(isa: str) -> None:
+    """Blocks of 16 rows end in one of 4, 8, 12 or 16 stored rows, with 0 to 3 of them padding; inputs likewise."""
+    for formats in FORMATS:
+        for size in range(1, 37):
+            builder = Builder(size, *formats)
+            h = builder.gru(builder.input("input", 37 - size), size, initial=True)
+            builder.output("output", builder.dense(h, 38 - size, "sigmoid"))
+            data = grulet_format.write(builder.program())
+            check(data, extreme_frames(size, 3, 37 - size), (formats, size))
+
+
+def test_functions_on_all_extremes(isa: str) -> None:
+    """Every function, alone, on vectors of extremes, of every width around a register's."""
+    for function in grulet_format.FUNCTIONS[1:]:
+        for width in (1, 2, 7, 8, 9, 15, 16, 17, 33):
+            builder = Builder(0)
+            x = builder.input("input", width)
+            builder.output("output", builder.activation(x, function, 1e30 if function == "leaky_relu" else 0.0))
+            check(grulet_format.write(builder.program()), extreme_frames(width, 12, width), (function, width))
+
+
+@pytest.mark.parametrize("formats", FORMATS, ids="-".join)
+def test_state_is_flushed_below_2_to_the_minus_64(isa: str, formats: tuple[str, str]) -> None:
+    """With all weights zero a step halves the state exactly: 2^-64 stays, the float below it becomes +0."""
+    builder = Builder(0, *formats)
+    builder.output("state", builder.gru(builder.input("input", 1), 20, bias=False, style="zeros"))
+    program = builder.program()
+    initial = np.zeros(20, np.float32)
+    edge = np.float32(2.0**-63)
+    initial[:6] = edge, -edge, np.nextafter(edge, edge * 0), -np.nextafter(edge, edge * 0), 2 * edge, 1e-40
+    initial[17:] = edge, -np.nextafter(edge, edge * 0), np.nextafter(edge, 2 * edge)
+    operators = (dataclasses.replace(program.operators[0], initial_state=initial),)
+    data = grulet_format.write(dataclasses.replace(program, operators=operators))
+    half = initial / np.float32(2)
+    expected = np.where(np.abs(half) < 2.0**-64, np.float32(0), half)
+    frames = np.zeros((3, 1), np.float32)
+    assert_same_bits(grulet.load(data).stream().run(frames)[0], expected)
+    assert np.count_nonzero(expected) == 5
+    check(data, frames, formats)
+
+
+def test_decay(isa: str) -> None:
+    """A silent stream from 1 down through 2^-64 to 0, as slow as 0.9 a step, has the oracle's bits all the way."""
+    for formats in FORMATS:
+        builder = Builder(7, *formats)
+        builder.output("state", builder.gru(builder.input("input", 2), 21, bias=False, initial=True, forget=2.0))
+        check(grulet_format.write(builder.program()), np.zeros((420, 2), np.float32), formats)
+
+
+def test_read_weights_runs(isa: str) -> None:
+    """The benchmarks' read floor reads whole lines of the file and nothing behind them."""
+    builder = Builder(0)
+    builder.output("output", builder.gru(builder.input("input", 3), 5))
+    assert grulet.load(grulet_format.write(builder.program())).read_weights() is None
+
+
+def test_this_file_knows_every_kernel() -> None:
+    """A new ISA file must be added to KNOWN, or it would go untested."""
+    named = {re.findall(r'#define KERNEL_NAME "(\w+)"', path.read_text())[0] for path in C_SRC.glob("*/*kernel_*.c")}
+    assert named == set(KNOWN)
+
+
+def test_isas_and_use_isa() -> None:
+    """`isas` lists best first and ends with generic; the best is chosen; `use_isa` changes what `isa` says."""
+    names = grulet.isas()
+    assert names[-1] == "generic"
+    assert [name for name in KNOWN if name in names] == list(names)
+    for name in names:
+        grulet.use_isa(name)
+        assert grulet.isa() == name
+
+
+@pytest.mark.parametrize("name", ["", "sse9", "AVX2", "avx", "avx22", "generic ", "generic\0"])
+def test_unknown_isa(name: str) -> None:
+    """An unknown name is refused, lists what there is, and changes nothing."""
+    before = grulet.isa()
+    with pytest.raises(grulet.IsaError, match="generic"):
+        grulet.use_isa(name)
+    assert grulet.isa() == before
+
+
+def _import_with(isa: str) -> "subprocess.CompletedProcess[str]":
+    code = "import grulet; print(grulet.isa())"
+    environment = {**os.environ, "GRULET_ISA": isa}
+    return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("name", [*KNOWN, ""])
+def test_environment_variable(name: str) -> None:
+    """GRULET_ISA chooses the kernel of a whole process; empty means the best."""
+    if name and name not in grulet.isas():
+        pytest.skip(f"this CPU or this build has no {name}")
+    answer = _import_with(name)
+    assert (answer.returncode, answer.stdout.strip()) == (0, name or grulet.isas()[0]), answer.stderr
+
+
+def test_environment_variable_unknown() -> None:
+    """A wrong GRULET_ISA stops the process with an `IsaError`: a test run must not silently use another kernel."""
+    answer = _import_with("sse9")
+    assert answer.returncode != 0
+    assert "IsaError: no instruction set 'sse9' here" in answer.stderr
