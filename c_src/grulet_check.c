@@ -277,40 +277,36 @@ static int op_fields_allowed(const grulet_tables *t, const grulet_op *op)
     }
 }
 
-/* Is value `v` read by operator `from` or a later one, or an output of the model? */
-static int live(const grulet_tables *t, uint32_t v, uint32_t from)
+/* The one operator that writes value v, of inputs the one "before the first"; GRULET_NONE if that rule is broken. */
+static uint32_t first_after_writer(const grulet_tables *t, uint32_t v)
 {
-    for (uint32_t o = from; o < t->header->ops; o++)
-        if (t->ops[o].input == v) return 1;
-    for (uint32_t p = 0; p < t->header->outputs; p++)
-        if (t->ports[t->header->inputs + p].value == v) return 1;
-    return 0;
+    uint32_t first = v < t->header->inputs ? 0 : GRULET_NONE;
+    for (uint32_t o = 0; o < t->header->ops; o++) {
+        if (t->ops[o].output != v) continue;
+        if (first != GRULET_NONE) return GRULET_NONE;
+        first = o + 1;
+    }
+    return first;
 }
 
-/* Rules: every value is an input or written by exactly one operator, before it is read; writing it destroys no value that
- * is still needed.  So a frame never sees the frame before it but through the state.  The operator that first writes value
- * v is found by search: tables are small, and the checker has no memory of its own. */
+/* Rules: every value is an input or written by exactly one operator, before it is read; until it was read for the last time
+ * (outputs: to the end) nothing is written over it.  So a frame sees the frame before it through the state only. */
 static int data_flow_allowed(const grulet_tables *t)
 {
     const grulet_header *h = t->header;
-    for (uint32_t o = 0; o < h->ops; o++) {
-        const grulet_op *op = &t->ops[o];
-        int input_ready = op->input < h->inputs;
-        if (op->output < h->inputs) return 0;
-        for (uint32_t e = 0; e < o; e++) {
-            if (t->ops[e].output == op->output) return 0;
-            if (t->ops[e].output == op->input) input_ready = 1;
+    for (uint32_t v = 0; v < h->values; v++) {
+        const uint32_t first = first_after_writer(t, v);
+        uint32_t end = 0; /* behind the last reader */
+        if (first == GRULET_NONE) return 0;
+        for (uint32_t o = 0; o < h->ops; o++) {
+            if (t->ops[o].input != v) continue;
+            if (o < first) return 0;
+            end = o + 1;
         }
-        if (!input_ready) return 0;
-        for (uint32_t v = 0; v < h->inputs; v++)
-            if (overlap(&t->values[v], &t->values[op->output]) && live(t, v, o)) return 0;
-        for (uint32_t e = 0; e < o; e++)
-            if (overlap(&t->values[t->ops[e].output], &t->values[op->output]) && live(t, t->ops[e].output, o)) return 0;
-    }
-    for (uint32_t v = h->inputs; v < h->values; v++) {
-        int written = 0;
-        for (uint32_t o = 0; o < h->ops; o++) written |= t->ops[o].output == v;
-        if (!written) return 0;
+        for (uint32_t p = 0; p < h->outputs; p++)
+            if (t->ports[h->inputs + p].value == v) end = h->ops;
+        for (uint32_t o = first; o < end; o++)
+            if (overlap(&t->values[v], &t->values[t->ops[o].output])) return 0;
     }
     return 1;
 }

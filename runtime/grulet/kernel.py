@@ -53,7 +53,9 @@ def _refusal(status: int, data: NDArray[np.uint8]) -> FormatError:
         grulet_format.read(data.data)
     except FormatError as error:
         return error
-    return FormatError(text_of(status))
+    return FormatError(
+        f"{text_of(status)} (its numbers, data flow or places in the arena; docs/format.md lists the rules)"
+    )
 
 
 class KernelModel:
@@ -84,9 +86,10 @@ class KernelStream:
     tick: Callable[[], None]
 
     def __init__(self, model: KernelModel, block: int) -> None:
-        size = lib.grulet_stream_bytes(model.pointer, block) if block > 0 else 0
+        possible = isinstance(block, int) and 0 < block < 2**31
+        size = lib.grulet_stream_bytes(model.pointer, block) if possible else 0
         if size == 0:
-            raise GruletError(f"a stream cannot hold blocks of {block} frames; 1 is the least")
+            raise GruletError(f"a stream cannot hold blocks of {block!r} frames; 1 is the least")
         self.model = model
         self.block = block
         self.memory_bytes = int(size)

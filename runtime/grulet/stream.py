@@ -78,7 +78,7 @@ class Stream:
         if not isinstance(frames, np.ndarray) or frames.dtype != _FLOAT32 or frames.shape[1:] != (width,):
             self._refuse(frames, f"(frames, {width})", None)
         outputs = np.empty((len(frames), len(self._output)), np.float32)
-        self._kernel.run(np.ascontiguousarray(frames), outputs)
+        self._kernel.run(np.require(frames, requirements=["C", "A"]), outputs)
         return outputs
 
     def _refuse(self, frame: Any, wanted: str, shape: tuple[int, ...] | None) -> None:
