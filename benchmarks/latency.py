@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 import grulet
-from grulet.bench import Latency, machine, measure, quiet_process
+from grulet.bench import ROUND, Latency, machine, measure, quiet_process
 from grulet.progress import progress
 from grulet_export import export
 from grulet_export.rivals import OnnxRival, TorchRival
@@ -52,13 +52,11 @@ def contestants(size: int, folder: Path) -> dict[str, Callable[[int], object]]:
 
 
 def on_isa(isa: str, call: Callable[[int], object]) -> Callable[[int], object]:
-    """Choose the instruction set when a round begins: its first call pays for it, beyond the 99th percentile."""
-    state: dict[str, int] = {"next": -1}
+    """Choose the instruction set at the beginning of every round: its first call pays, beyond the 99th percentile."""
 
     def chosen(step: int) -> object:
-        if step != state["next"]:
+        if step % ROUND == 0:
             grulet.use_isa(isa)
-        state["next"] = step + 1
         return call(step)
 
     return chosen
