@@ -26,7 +26,6 @@ GROUP = 4  # inputs
 SPAN = 512  # inputs whose integer products are summed exactly in int32
 MAX_WIDTH = 65536
 MAX_RECORDS = 1024
-MAX_SCALE = 2.0**64
 SILENCE = np.float32(2.0**-100)  # an input peak below this counts as silence
 NONE = 0xFFFFFFFF
 
