@@ -19,6 +19,7 @@ const char *grulet_status_text(grulet_status status)
     case GRULET_SMALL_MEMORY: return "the memory given is too small";
     case GRULET_BAD_FRAME: return "the frame holds a NaN or an infinity";
     case GRULET_BAD_STATE: return "the saved state is damaged or belongs to another model";
+    case GRULET_OTHER_MODEL: return "the streams are not all of the same model";
     case GRULET_UNKNOWN_ISA: return "no such instruction set in this library or on this CPU";
     }
     return "unknown status";
@@ -27,7 +28,7 @@ const char *grulet_status_text(grulet_status status)
 /* ---- models --------------------------------------------------------------------------------------------------------- */
 
 /* What grulet_model.sizes holds: sums over the file that a step should not take again. */
-enum { INPUT_WIDTH, OUTPUT_WIDTH, WEIGHT_BYTES, OPERAND_WIDTH_0, OPERAND_WIDTH_1 };
+enum { INPUT_WIDTH, OUTPUT_WIDTH, WEIGHT_BYTES, OPERAND_WIDTH, GRU_UNITS };
 
 size_t grulet_model_bytes(void) { return sizeof(grulet_model); }
 
@@ -45,9 +46,8 @@ grulet_status grulet_model_open(grulet_model *model, const void *file, size_t by
         const grulet_op *op = &t.ops[o];
         model->sizes[WEIGHT_BYTES] += op->data_bytes;
         if (op->weights == GRULET_WEIGHTS_NONE) continue;
-        if (op->inputs > model->sizes[OPERAND_WIDTH_0]) model->sizes[OPERAND_WIDTH_0] = op->inputs;
-        if (op->kind == GRULET_OP_GRU && op->units > model->sizes[OPERAND_WIDTH_1])
-            model->sizes[OPERAND_WIDTH_1] = op->units;
+        if (op->inputs > model->sizes[OPERAND_WIDTH]) model->sizes[OPERAND_WIDTH] = op->inputs;
+        if (op->kind == GRULET_OP_GRU && op->units > model->sizes[GRU_UNITS]) model->sizes[GRU_UNITS] = op->units;
     }
     grulet_kernel_used(); /* choose now: a step must not probe the CPU */
     return GRULET_OK;
@@ -65,55 +65,76 @@ uint32_t grulet_read_weights(const grulet_model *model)
 
 /* ---- streams -------------------------------------------------------------------------------------------------------- */
 
-/* In the caller's memory, each part on a 64-byte boundary: this struct, state, scratch, arena.  The arena holds all values
- * of a frame; `block` frames have one arena each, one behind the other. */
-struct grulet_stream {
-    grulet_tables tables;
-    size_t block, arena_stride, input_width;
-    float *state, *arena;
-    void *scratch;
-};
+/* A stream's memory, each part on a 64-byte boundary: the lanes (lane 0 is the stream), pointers to them, state, hidden
+ * operand, sums; then for each lane its arena, input operand and, in a block of several, projected sums. */
+typedef struct { size_t lanes, pointers, state, h_operand, sums, arena, x_operand, projected; } stream_parts;
 
 static size_t aligned(size_t bytes) { return (bytes + GRULET_ALIGN - 1) / GRULET_ALIGN * GRULET_ALIGN; }
 
-static size_t scratch_bytes(const grulet_model *model)
+static stream_parts parts_of(const grulet_model *model, size_t block)
 {
-    return grulet_operand_bytes(model->sizes[OPERAND_WIDTH_0]) + grulet_operand_bytes(model->sizes[OPERAND_WIDTH_1]);
+    const grulet_header *header = model->file;
+    const uint32_t gru_units = model->sizes[GRU_UNITS];
+    stream_parts parts;
+    parts.lanes = aligned(block * sizeof(grulet_stream));
+    parts.pointers = aligned(block * sizeof(grulet_stream *));
+    parts.state = aligned(header->state_floats * sizeof(float));
+    parts.h_operand = grulet_operand_bytes(gru_units);
+    parts.sums = GRULET_TILE * 2 * 3 * GRULET_BLOCK_ROWS * sizeof(float);
+    parts.arena = aligned(header->arena_floats * sizeof(float));
+    parts.x_operand = grulet_operand_bytes(model->sizes[OPERAND_WIDTH]);
+    parts.projected = block == 1 ? 0 : 3 * sizeof(float) * grulet_round_up(gru_units, GRULET_BLOCK_ROWS);
+    return parts;
 }
 
 size_t grulet_stream_bytes(const grulet_model *model, size_t block)
 {
-    const grulet_header *header = model->file;
-    const size_t arena = aligned(header->arena_floats * sizeof(float));
-    const size_t fixed = (GRULET_ALIGN - 1) + aligned(sizeof(grulet_stream)) +
-                         aligned(header->state_floats * sizeof(float)) + scratch_bytes(model);
-    if (block == 0 || block > ((size_t)-1 - fixed) / arena) return 0;
-    return fixed + block * arena;
+    const size_t slack = GRULET_ALIGN - 1, largest = (size_t)-1 / 2;
+    stream_parts p = parts_of(model, 2);
+    const size_t fixed = slack + p.state + p.h_operand + p.sums;
+    const size_t lane = p.arena + p.x_operand + p.projected + p.lanes + p.pointers;
+    if (block == 0 || block > (largest - fixed) / lane) return 0;
+    p = parts_of(model, block);
+    return fixed + p.lanes + p.pointers + block * (p.arena + p.x_operand + p.projected);
+}
+
+/* Cut the next part off the memory. */
+static void *take(unsigned char **at, size_t bytes)
+{
+    void *part = *at;
+    memset(part, 0, bytes);
+    *at += bytes;
+    return part;
 }
 
 grulet_status grulet_stream_init(grulet_stream **stream, void *memory, size_t bytes, const grulet_model *model,
                                  size_t block)
 {
-    const grulet_tables t = grulet_tables_of(model->file);
     const size_t need = grulet_stream_bytes(model, block);
     if (need == 0 || bytes < need) return GRULET_SMALL_MEMORY;
     unsigned char *at = memory;
     at += (GRULET_ALIGN - (uintptr_t)at % GRULET_ALIGN) % GRULET_ALIGN;
-    grulet_stream *s = (grulet_stream *)(void *)at;
-    at += aligned(sizeof *s);
-    s->tables = t;
-    s->block = block;
-    s->arena_stride = aligned(t.header->arena_floats * sizeof(float)) / sizeof(float);
-    s->input_width = grulet_input_width(model);
-    s->state = (float *)(void *)at;
-    at += aligned(t.header->state_floats * sizeof(float));
-    s->scratch = at;
-    at += scratch_bytes(model);
-    s->arena = (float *)(void *)at;
-    memset(s->scratch, 0, scratch_bytes(model));
-    memset(s->arena, 0, block * s->arena_stride * sizeof(float));
-    grulet_stream_reset(s);
-    *stream = s;
+    const stream_parts parts = parts_of(model, block);
+    grulet_stream *lanes = take(&at, parts.lanes);
+    grulet_stream **pointers = take(&at, parts.pointers);
+    grulet_stream shared = {0};
+    shared.state = take(&at, parts.state);
+    shared.h_operand = take(&at, parts.h_operand);
+    shared.sums = take(&at, parts.sums);
+    shared.tables = grulet_tables_of(model->file);
+    shared.block = block;
+    shared.input_width = grulet_input_width(model);
+    shared.output_width = grulet_output_width(model);
+    shared.lanes = pointers;
+    for (size_t f = 0; f < block; f++) {
+        lanes[f] = shared;
+        lanes[f].arena = take(&at, parts.arena);
+        lanes[f].x_operand = take(&at, parts.x_operand);
+        if (parts.projected) lanes[f].projected = take(&at, parts.projected);
+        pointers[f] = &lanes[f];
+    }
+    grulet_stream_reset(lanes);
+    *stream = lanes;
     return GRULET_OK;
 }
 
@@ -127,76 +148,84 @@ void grulet_stream_reset(grulet_stream *s)
     }
 }
 
-static int frame_is_finite(const float *x, size_t n)
+/* One operator for one frame of each of `count` streams, or (`sequence`) for `count` frames of one. */
+static void run_op(const grulet_kernel *kernel, const grulet_op *op, grulet_stream *const *streams, size_t count,
+                   int sequence)
 {
-    uint32_t bad = 0;
-    for (size_t i = 0; i < n; i++) {
-        uint32_t bits;
-        memcpy(&bits, x + i, sizeof bits);
-        bad |= (uint32_t)((bits & 0x7F800000u) == 0x7F800000u);
-    }
-    return !bad;
-}
-
-/* A subnormal input is read as zero (docs/numerics.md). */
-static void copy_frame(float *to, const float *x, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        uint32_t bits;
-        memcpy(&bits, x + i, sizeof bits);
-        bits = bits & 0x7F800000u ? bits : 0;
-        memcpy(to + i, &bits, sizeof bits);
-    }
-}
-
-static void run_op(const grulet_stream *s, const grulet_kernel *kernel, const grulet_op *op, float *arena)
-{
-    const grulet_tables *t = &s->tables;
-    const float *x = arena + t->values[op->input].offset;
-    float *y = arena + t->values[op->output].offset;
-    const unsigned char *data = t->file + op->data;
+    const grulet_tables *t = &streams[0]->tables;
+    grulet_task task = {op, t->file + op->data, t->values[op->input].offset, t->values[op->output].offset, 0,
+                        streams[0]->backwards};
     switch (op->kind) {
-    case GRULET_OP_GRU: kernel->gru(op, data, y, x, s->state + t->states[op->state].offset, s->scratch); break;
-    case GRULET_OP_DENSE: kernel->dense(op, data, y, x, s->scratch); break;
-    case GRULET_OP_ACTIVATION: kernel->activation(op, y, x); break;
+    case GRULET_OP_GRU:
+        task.h = t->states[op->state].offset;
+        if (sequence) kernel->gru_sequence(&task, streams, count);
+        else kernel->gru(&task, streams, count);
+        break;
+    case GRULET_OP_DENSE: kernel->dense(&task, streams, count); break;
+    case GRULET_OP_ACTIVATION: kernel->activation(&task, streams, count); break;
     }
 }
 
-/* Up to `block` checked frames, operator by operator: an operator's weights stay in cache for the whole block. */
-static void run_block(const grulet_stream *s, const grulet_kernel *kernel, float *y, const float *x, size_t frames)
+static void run_ops(const grulet_kernel *kernel, grulet_stream *const *streams, size_t count, int sequence)
 {
-    const grulet_tables *t = &s->tables;
+    const grulet_tables *t = &streams[0]->tables;
+    for (uint32_t o = 0; o < t->header->ops; o++) run_op(kernel, &t->ops[o], streams, count, sequence);
+}
+
+static int take_frame(const grulet_kernel *kernel, const grulet_stream *stream, const float *x)
+{
+    return kernel->take_frame(stream->arena, x, (uint32_t)stream->input_width);
+}
+
+static void give_outputs(const grulet_stream *stream, float *y)
+{
+    const grulet_tables *t = &stream->tables;
     const grulet_port *outputs = t->ports + t->header->inputs;
-    for (size_t f = 0; f < frames; f++) copy_frame(s->arena + f * s->arena_stride, x + f * s->input_width, s->input_width);
-    for (uint32_t o = 0; o < t->header->ops; o++)
-        for (size_t f = 0; f < frames; f++) run_op(s, kernel, &t->ops[o], s->arena + f * s->arena_stride);
-    for (size_t f = 0; f < frames; f++)
-        for (uint32_t p = 0; p < t->header->outputs; p++) {
-            const grulet_value *value = &t->values[outputs[p].value];
-            memcpy(y, s->arena + f * s->arena_stride + value->offset, value->width * sizeof(float));
-            y += value->width;
-        }
+    for (uint32_t p = 0; p < t->header->outputs; p++) {
+        const grulet_value *value = &t->values[outputs[p].value];
+        memcpy(y, stream->arena + value->offset, value->width * sizeof(float));
+        y += value->width;
+    }
 }
 
 grulet_status grulet_step(grulet_stream *s, float *y, const float *x)
 {
-    if (!frame_is_finite(x, s->input_width)) return GRULET_BAD_FRAME;
-    run_block(s, grulet_kernel_used(), y, x, 1);
+    const grulet_kernel *kernel = grulet_kernel_used();
+    if (!take_frame(kernel, s, x)) return GRULET_BAD_FRAME;
+    run_ops(kernel, &s, 1, 0);
+    s->backwards ^= 1;
+    give_outputs(s, y);
     return GRULET_OK;
+}
+
+grulet_status grulet_step_many(grulet_stream *const *streams, size_t count, float *y, const float *x)
+{
+    const grulet_kernel *kernel = grulet_kernel_used();
+    for (size_t s = 0; s < count; s++)
+        if (streams[s]->tables.file != streams[0]->tables.file) return GRULET_OTHER_MODEL;
+    for (size_t s = 0; s < count; s++)
+        if (!take_frame(kernel, streams[s], x + s * streams[s]->input_width)) return GRULET_BAD_FRAME;
+    if (count) run_ops(kernel, streams, count, 0);
+    for (size_t s = 0; s < count; s++) give_outputs(streams[s], y + s * streams[s]->output_width);
+    return GRULET_OK;
+}
+
+/* Up to `block` frames, operator by operator: what an operator reads stays in cache for the whole block. */
+static void run_block(const grulet_kernel *kernel, const grulet_stream *s, float *y, const float *x, size_t frames)
+{
+    for (size_t f = 0; f < frames; f++) (void)take_frame(kernel, s->lanes[f], x + f * s->input_width);
+    run_ops(kernel, s->lanes, frames, frames > 1);
+    for (size_t f = 0; f < frames; f++) give_outputs(s->lanes[f], y + f * s->output_width);
 }
 
 grulet_status grulet_run(grulet_stream *s, float *y, const float *x, size_t frames)
 {
-    const grulet_tables *t = &s->tables;
     const grulet_kernel *kernel = grulet_kernel_used();
-    size_t output_width = 0;
-    for (uint32_t p = 0; p < t->header->outputs; p++)
-        output_width += t->values[t->ports[t->header->inputs + p].value].width;
     for (size_t f = 0; f < frames; f++)
-        if (!frame_is_finite(x + f * s->input_width, s->input_width)) return GRULET_BAD_FRAME;
+        if (!take_frame(kernel, s, x + f * s->input_width)) return GRULET_BAD_FRAME;
     for (size_t f = 0; f < frames; f += s->block) {
         const size_t count = frames - f < s->block ? frames - f : s->block;
-        run_block(s, kernel, y + f * output_width, x + f * s->input_width, count);
+        run_block(kernel, s, y + f * s->output_width, x + f * s->input_width, count);
     }
     return GRULET_OK;
 }

@@ -40,6 +40,7 @@ typedef enum grulet_status {
     GRULET_SMALL_MEMORY = 8,    /* the memory given is smaller than grulet_stream_bytes or grulet_save_bytes says */
     GRULET_BAD_FRAME = 9,       /* a NaN or infinity in the input; state and output have not changed */
     GRULET_BAD_STATE = 10,      /* the saved state is damaged or of another model; the state has not changed */
+    GRULET_OTHER_MODEL = 12,    /* the streams stepped together are not all of one model; nothing has changed */
     GRULET_UNKNOWN_ISA = 11     /* no such instruction set in this library or on this CPU */
 } grulet_status;
 
@@ -89,6 +90,11 @@ void grulet_stream_reset(grulet_stream *stream);
 /* One frame: y[0 .. output width) from x[0 .. input width).  y and x may not overlap.  Never allocates, locks, blocks or
  * calls the system.  GRULET_BAD_FRAME if x holds a NaN or infinity: then neither the state nor y has changed. */
 grulet_status grulet_step(grulet_stream *stream, float *y, const float *x);
+
+/* One frame of each of `count` streams of one model, over one read of the weights: y[count][output width] from
+ * x[count][input width], each row with the bits of grulet_step.  The streams must be distinct; they may have any block and
+ * lie anywhere.  A bad frame refuses the whole call: then no state and nothing of y has changed. */
+grulet_status grulet_step_many(grulet_stream *const *streams, size_t count, float *y, const float *x);
 
 /* `frames` frames, rows of y and x; the same bits as that many steps.  A bad frame anywhere refuses the whole call:
  * then neither the state nor y has changed. */

@@ -10,6 +10,7 @@ enum {
     GRULET_BLOCK_ROWS = 16,     /* rows of a full weight block */
     GRULET_GROUP = 4,           /* inputs of a weight group */
     GRULET_SPAN = 512,          /* inputs whose products are summed as exact int32: 512 * 127 * 32767 < 2^31 */
+    GRULET_TILE = 4,            /* blocks or frames whose gates are computed together; no ISA's FRAMES is larger */
     GRULET_MAX_WIDTH = 65536,   /* elements of any vector */
     GRULET_MAX_RECORDS = 1024   /* ports, values, states, operators: each */
 };
@@ -66,17 +67,48 @@ uint32_t grulet_crc32(uint32_t crc, const void *data, size_t bytes);
 
 static inline uint32_t grulet_round_up(uint32_t n, uint32_t to) { return (n + to - 1) / to * to; }
 
-/* Scratch: two prepared operands (input and state) of up to 4 bytes an element, zero-padded to whole 64-byte lines. */
+/* An operand: a vector as the dot products want it, up to 4 bytes an element, zero-padded to whole 64-byte lines. */
 static inline size_t grulet_operand_bytes(uint32_t n) { return (size_t)grulet_round_up(n, 64) * 4; }
 
-/* One instruction set.  The functions are made from grulet_kernel_body.h in each ISA file; all give the same bits.
- * `x`, `y`, `h`: float vectors of the operator's widths, `scratch`: 64-byte aligned, two operands. */
+/* In the caller's memory.  The first part belongs to one frame in flight.  A stream made for blocks of frames has `block`
+ * lanes, all with the stream's own state: frame f of a block runs in lane f, and lane 0 is the stream itself. */
+struct grulet_stream {
+    float *arena;               /* all values of the frame */
+    float *state;               /* of all operators, next to each other */
+    void *x_operand;            /* the current operator's input, prepared */
+    void *h_operand;            /* and its hidden state */
+    float x_level;              /* what one level of x_operand is worth */
+    float *projected;           /* a GRU's sums from its input panels, [block of rows][3][16]; NULL if block is 1 */
+    float *sums;                /* [GRULET_TILE][2][3][16]: sums that wait for their gates */
+
+    uint32_t backwards;         /* 1 on every second frame: see grulet_task */
+    grulet_tables tables;
+    size_t block, input_width, output_width;
+    struct grulet_stream **lanes;
+};
+
+/* One operator and where its vectors lie: x and y in the arenas, h in the states (offsets in floats).
+ * `backwards`: sweep the blocks of rows from the last to the first.  Every second step does so, because the end of the
+ * weights is what the caches still hold of a model larger than they are.  Blocks are independent: same bits. */
+typedef struct {
+    const grulet_op *op;
+    const unsigned char *data;
+    uint32_t x, y, h;
+    uint32_t backwards;
+} grulet_task;
+
+/* One instruction set.  The functions are made from grulet_kernel_body.h in each ISA file; all give the same bits. */
 typedef struct {
     const char *name;
     int (*usable)(void);        /* does this CPU, under this operating system, run it? */
-    void (*gru)(const grulet_op *op, const unsigned char *data, float *y, const float *x, float *h, void *scratch);
-    void (*dense)(const grulet_op *op, const unsigned char *data, float *y, const float *x, void *scratch);
-    void (*activation)(const grulet_op *op, float *y, const float *x);
+    /* Copy a frame, subnormals as zero; 0 if it holds a NaN or an infinity. */
+    int (*take_frame)(float *to, const float *x, uint32_t n);
+    /* One frame of each of `count` streams, over one read of the weights. */
+    void (*gru)(const grulet_task *task, grulet_stream *const *streams, size_t count);
+    void (*dense)(const grulet_task *task, grulet_stream *const *streams, size_t count);
+    void (*activation)(const grulet_task *task, grulet_stream *const *streams, size_t count);
+    /* `count` frames of one stream, frame f in lane f. */
+    void (*gru_sequence)(const grulet_task *task, grulet_stream *const *lanes, size_t count);
     uint32_t (*read_lines)(const unsigned char *lines, size_t bytes);
 } grulet_kernel;
 

@@ -12,14 +12,18 @@
  *   vf_abs, vf_copysign(magnitude, sign)
  *   vf_less(a, b, t, e)  per lane a < b ? t : e
  *   vf_bits, vi_float    reinterpret;  vi_add, vi_sub, vi_shift_left_23
+ *   vi_round(v)          the nearest integers of |v| <= 32767, ties to even
+ *   vf_largest(v)        the largest of the lanes, none of which is a NaN
  *   put_int16(operand, stride, i, v), put_int8(operand, i, v)   store LANES integers as the operand's elements i...
- *   sum_int16, sum_int8, sum_f32   a panel times an operand, see below
+ *   FRAMES               how many frames its products take over one read of the weights: 1 to GRULET_TILE
+ *   sum_int16, sum_int8, sum_f32   a panel times the operands of 1 or FRAMES frames:
  *
- *   void sum_*(float *sums, const unsigned char *panel, const void *operand, uint32_t inputs, uint32_t width,
- *              const int sets, const int32_t *row_sums)
- * gives sums[set * 16 + row] for row < width.  Integer kinds: the exact sum of every span of GRULET_SPAN inputs,
- * converted to float, spans added in order; `row_sums` [span][set][row] serve ISAs whose dot product wants an unsigned
- * operand.  f32: four partial sums, input i into sum i mod 4, in order; then (s0 + s1) + (s2 + s3).
+ *   void sum_*(float *const *sums, const unsigned char *panel, const void *const *operands, const int frames,
+ *              uint32_t inputs, uint32_t width, const int sets, const int32_t *row_sums)
+ * gives sums[frame][set * 16 + row] for row < width; `frames` and `sets` are constants, `width` is 16 or 4, 8, 12 and
+ * then a constant only if 16.  Integer kinds: the exact sum of every span of GRULET_SPAN inputs, converted to float, spans
+ * added in order; `row_sums` [span][set][row] serve ISAs whose dot product wants an unsigned operand.  f32: four partial
+ * sums, input i into sum i mod 4, in order; then (s0 + s1) + (s2 + s3).
  */
 #include <float.h>
 #include <string.h>
@@ -111,17 +115,14 @@ KERNEL_INLINE void store_upto(float *p, vf v, uint32_t n)
 
 KERNEL_INLINE float largest_magnitude(const float *x, uint32_t n)
 {
-    float lanes[LANES];
     vf top = vf_set(0.0f);
     for (uint32_t i = 0; i < n; i += LANES) top = vf_max(vf_abs(load_upto(x + i, n - i)), top);
-    vf_store(lanes, top);
-    for (int i = 1; i < LANES; i++) lanes[0] = lanes[i] > lanes[0] ? lanes[i] : lanes[0];
-    return lanes[0];
+    return vf_largest(top);
 }
 
 /* Quantize x to [-levels, levels] for the range [-peak, peak]; peak 0: the frame's own largest magnitude, of which less
  * than 2^-100 counts as silence.  Returns the value of one level.  Zero-pads to whole groups. */
-KERNEL_INLINE float prepare(void *operand, const float *x, uint32_t n, float peak, const mode m)
+KERNEL_INLINE float prepare_mode(void *operand, const float *x, uint32_t n, float peak, const mode m)
 {
     if (m == MODE_F32) {
         memcpy(operand, x, n * sizeof(float));
@@ -132,10 +133,9 @@ KERNEL_INLINE float prepare(void *operand, const float *x, uint32_t n, float pea
     if (peak == 0.0f) peak = largest_magnitude(x, n);
     const int silent = peak < 7.888609052e-31f; /* 2^-100: levels / peak stays finite */
     const vf inverse = vf_set(silent ? 0.0f : levels / peak);
-    const vf top = vf_set(levels), bottom = vf_set(-levels), magic = vf_set(12582912.0f);
+    const vf top = vf_set(levels), bottom = vf_set(-levels);
     for (uint32_t i = 0; i < n; i += LANES) {
-        const vf scaled = vf_max(vf_min(vf_mul(load_upto(x + i, n - i), inverse), top), bottom);
-        const vi level = vi_sub(vf_bits(vf_add(scaled, magic)), vf_bits(magic));
+        const vi level = vi_round(vf_max(vf_min(vf_mul(load_upto(x + i, n - i), inverse), top), bottom));
         if (m == MODE_INT16) put_int16(operand, grulet_round_up(n, 64), i, level);
         else put_int8(operand, i, level);
     }
@@ -148,106 +148,341 @@ KERNEL_INLINE float prepare(void *operand, const float *x, uint32_t n, float pea
     return silent ? 0.0f : peak / levels;
 }
 
+static float prepare(void *operand, const float *x, uint32_t n, float peak, mode m)
+{
+    switch (m) {
+    case MODE_F32: return prepare_mode(operand, x, n, peak, MODE_F32);
+    case MODE_INT16: return prepare_mode(operand, x, n, peak, MODE_INT16);
+    default: return prepare_mode(operand, x, n, peak, MODE_INT8);
+    }
+}
+
 /* ---- panels ------------------------------------------------------------------------------------------------------ */
 
-KERNEL_INLINE uint32_t panel_bytes(uint32_t inputs, uint32_t width, int sets, const mode m)
+static mode mode_of(const grulet_op *op)
+{
+    if (op->weights == GRULET_WEIGHTS_F32) return MODE_F32;
+    return op->activations == GRULET_ACTIVATIONS_INT16 ? MODE_INT16 : MODE_INT8;
+}
+
+static uint32_t panel_bytes(uint32_t inputs, uint32_t width, uint32_t sets, mode m)
 {
     const uint32_t weight = m == MODE_F32 ? 4 : 1;
-    return grulet_round_up(grulet_round_up(inputs, GRULET_GROUP) * width * (uint32_t)sets * weight, GRULET_ALIGN);
+    return grulet_round_up(grulet_round_up(inputs, GRULET_GROUP) * width * sets * weight, GRULET_ALIGN);
 }
 
-KERNEL_INLINE void panel_sums(float *sums, const unsigned char *panel, const void *operand, uint32_t inputs,
-                              uint32_t width, const int sets, const int32_t *row_sums, const mode m)
+static uint32_t row_sum_count(uint32_t inputs, uint32_t rows, mode m)
 {
-    if (m == MODE_F32) sum_f32(sums, panel, operand, inputs, width, sets, row_sums);
-    else if (m == MODE_INT16) sum_int16(sums, panel, operand, inputs, width, sets, row_sums);
-    else sum_int8(sums, panel, operand, inputs, width, sets, row_sums);
+    return m == MODE_F32 ? 0 : (inputs + GRULET_SPAN - 1) / GRULET_SPAN * rows;
 }
 
-KERNEL_INLINE uint32_t spans(uint32_t inputs) { return (inputs + GRULET_SPAN - 1) / GRULET_SPAN; }
-
-/* ---- operators ---------------------------------------------------------------------------------------------------- */
-
-/* One block of a GRU layer: `rows` (of `width` stored) hidden units.  h' = n + z (h - n) stays in [-1, 1]; below 2^-64 it
- * is flushed to zero, so that a silent stream never computes with subnormals.  Returns the end of the block's bytes. */
-KERNEL_INLINE const unsigned char *gru_block(const grulet_op *op, const unsigned char *block, float *y, float *h,
-                                             const void *x_operand, const void *h_operand, float x_level,
-                                             uint32_t width, uint32_t rows, const mode m)
+KERNEL_INLINE void panel_sums_mode(float *const *sums, const unsigned char *panel, const void *const *operands,
+                                   const int frames, uint32_t inputs, uint32_t width, const int sets,
+                                   const int32_t *row_sums, const mode m)
 {
-    float from_x[3 * GRULET_BLOCK_ROWS], from_h[3 * GRULET_BLOCK_ROWS];
-    const unsigned char *x_panel = block;
-    const unsigned char *h_panel = x_panel + panel_bytes(op->inputs, width, 3, m);
-    const float *parameters = (const float *)(const void *)(h_panel + panel_bytes(op->units, width, 3, m));
-    const float *x_scale = parameters, *h_scale = parameters + 3 * width;
-    const float *bias = m == MODE_F32 ? parameters : parameters + 6 * width;
-    const int32_t *x_row_sums = (const int32_t *)(const void *)(bias + 4 * width);
-    const int32_t *h_row_sums = x_row_sums + spans(op->inputs) * 3 * width;
-    const unsigned char *end =
-        m == MODE_F32 ? (const unsigned char *)(bias + 4 * width)
-                      : (const unsigned char *)(h_row_sums + spans(op->units) * 3 * width);
+    if (m == MODE_F32) sum_f32(sums, panel, operands, frames, inputs, width, sets, row_sums);
+    else if (m == MODE_INT16) sum_int16(sums, panel, operands, frames, inputs, width, sets, row_sums);
+    else sum_int8(sums, panel, operands, frames, inputs, width, sets, row_sums);
+}
 
-    panel_sums(from_x, x_panel, x_operand, op->inputs, width, 3, x_row_sums, m);
-    panel_sums(from_h, h_panel, h_operand, op->units, width, 3, h_row_sums, m);
+KERNEL_INLINE void panel_sums_frames(float *const *sums, const unsigned char *panel, const void *const *operands,
+                                     uint32_t frames, uint32_t inputs, uint32_t width, const int sets,
+                                     const int32_t *row_sums, const mode m)
+{
+    uint32_t f = 0;
+    if (FRAMES > 1 && width == GRULET_BLOCK_ROWS)
+        for (; f + FRAMES <= frames; f += FRAMES)
+            panel_sums_mode(sums + f, panel, operands + f, FRAMES, inputs, GRULET_BLOCK_ROWS, sets, row_sums, m);
+    for (; f < frames; f++)
+        if (width == GRULET_BLOCK_ROWS)
+            panel_sums_mode(sums + f, panel, operands + f, 1, inputs, GRULET_BLOCK_ROWS, sets, row_sums, m);
+        else panel_sums_mode(sums + f, panel, operands + f, 1, inputs, width, sets, row_sums, m);
+}
 
-    const vf level = vf_set(x_level);
-    for (uint32_t u = 0; u < rows; u += LANES) {
-        vf x_part[3], h_part[3];
-        for (uint32_t gate = 0; gate < 3; gate++) {
-            x_part[gate] = vf_load(from_x + gate * GRULET_BLOCK_ROWS + u);
-            h_part[gate] = vf_load(from_h + gate * GRULET_BLOCK_ROWS + u);
-            if (m != MODE_F32) {
-                const vf scale = load_upto(x_scale + gate * width + u, width - u);
-                x_part[gate] = vf_mul(vf_mul(x_part[gate], scale), level);
-                h_part[gate] = vf_mul(h_part[gate], load_upto(h_scale + gate * width + u, width - u));
-            }
+/* A panel of three sets (GRU) or one (dense) times the operands of up to GRULET_TILE frames. */
+static void panel_sums(float *const *sums, const unsigned char *panel, const void *const *operands, uint32_t frames,
+                       uint32_t inputs, uint32_t width, int sets, const int32_t *row_sums, mode m)
+{
+    if (sets == 1) switch (m) {
+        case MODE_F32: panel_sums_frames(sums, panel, operands, frames, inputs, width, 1, row_sums, MODE_F32); break;
+        case MODE_INT16: panel_sums_frames(sums, panel, operands, frames, inputs, width, 1, row_sums, MODE_INT16); break;
+        case MODE_INT8: panel_sums_frames(sums, panel, operands, frames, inputs, width, 1, row_sums, MODE_INT8); break;
         }
-        const vf z_bias = load_upto(bias + u, width - u), r_bias = load_upto(bias + width + u, width - u);
-        const vf n_x_bias = load_upto(bias + 2 * width + u, width - u);
-        const vf n_h_bias = load_upto(bias + 3 * width + u, width - u);
-        const vf r = sigmoid(vf_add(vf_add(x_part[1], h_part[1]), r_bias));
-        const vf z = sigmoid(vf_add(vf_add(x_part[0], h_part[0]), z_bias));
-        const vf n = tanh_gate(vf_add(vf_add(x_part[2], n_x_bias), vf_mul(r, vf_add(h_part[2], n_h_bias))));
-        const vf blended = vf_add(n, vf_mul(z, vf_sub(load_upto(h + u, rows - u), n)));
-        const vf state = vf_less(vf_abs(blended), vf_set(5.421010862e-20f), vf_set(0.0f), blended); /* 2^-64 */
-        store_upto(h + u, state, rows - u);
-        store_upto(y + u, state, rows - u);
+    else switch (m) {
+        case MODE_F32: panel_sums_frames(sums, panel, operands, frames, inputs, width, 3, row_sums, MODE_F32); break;
+        case MODE_INT16: panel_sums_frames(sums, panel, operands, frames, inputs, width, 3, row_sums, MODE_INT16); break;
+        case MODE_INT8: panel_sums_frames(sums, panel, operands, frames, inputs, width, 3, row_sums, MODE_INT8); break;
+        }
+}
+
+/* Number of blocks of rows, and the `i`-th of a sweep. */
+static uint32_t block_count(const grulet_op *op) { return (op->units + GRULET_BLOCK_ROWS - 1) / GRULET_BLOCK_ROWS; }
+static uint32_t block_index(const grulet_task *task, uint32_t i)
+{
+    return task->backwards ? block_count(task->op) - 1 - i : i;
+}
+
+/* Rows of a block: those that are real, and those that the file stores. */
+static uint32_t block_rows(const grulet_op *op, uint32_t index)
+{
+    const uint32_t left = op->units - index * GRULET_BLOCK_ROWS;
+    return left < GRULET_BLOCK_ROWS ? left : GRULET_BLOCK_ROWS;
+}
+
+/* ---- GRU ----------------------------------------------------------------------------------------------------------- */
+
+/* Where the parts of one block of a GRU's rows lie in the file. */
+typedef struct {
+    uint32_t index, rows, width;
+    const unsigned char *x_panel, *h_panel, *end;
+    const float *x_scale, *h_scale, *bias;
+    const int32_t *x_row_sums, *h_row_sums;
+} gru_block;
+
+static gru_block gru_block_of(const grulet_op *op, const unsigned char *block, uint32_t index, mode m)
+{
+    gru_block b;
+    b.index = index;
+    b.rows = block_rows(op, index);
+    b.width = grulet_round_up(b.rows, GRULET_GROUP);
+    b.x_panel = block;
+    b.h_panel = b.x_panel + panel_bytes(op->inputs, b.width, 3, m);
+    b.x_scale = (const float *)(const void *)(b.h_panel + panel_bytes(op->units, b.width, 3, m));
+    b.h_scale = b.x_scale + 3 * b.width;
+    b.bias = m == MODE_F32 ? b.x_scale : b.x_scale + 6 * b.width;
+    b.x_row_sums = (const int32_t *)(const void *)(b.bias + 4 * b.width);
+    b.h_row_sums = b.x_row_sums + row_sum_count(op->inputs, 3 * b.width, m);
+    const unsigned char *end = (const unsigned char *)(b.h_row_sums + row_sum_count(op->units, 3 * b.width, m));
+    b.end = block + grulet_round_up((uint32_t)(end - block), GRULET_ALIGN);
+    return b;
+}
+
+/* One block of one frame, its products summed ([3][16] each; from_h is overwritten), its gates still to be computed. */
+typedef struct {
+    gru_block block;
+    grulet_stream *stream;
+    const float *from_x;
+    float *from_h;
+} gru_job;
+
+/* What goes into the gate `gate` of the units u..., but for biases: (A_x S_x) level and A_h S_h. */
+KERNEL_INLINE void gate_parts(const gru_job *job, uint32_t gate, uint32_t u, uint32_t width, const int scaled, vf *from_x,
+                              vf *from_h)
+{
+    *from_x = vf_load(job->from_x + gate * GRULET_BLOCK_ROWS + u);
+    *from_h = vf_load(job->from_h + gate * GRULET_BLOCK_ROWS + u);
+    if (scaled) {
+        const vf scale = load_upto(job->block.x_scale + gate * width + u, width - u);
+        *from_x = vf_mul(vf_mul(*from_x, scale), vf_set(job->stream->x_level));
+        *from_h = vf_mul(*from_h, load_upto(job->block.h_scale + gate * width + u, width - u));
     }
-    return block + grulet_round_up((uint32_t)(end - block), GRULET_ALIGN);
 }
 
-KERNEL_INLINE void gru_mode(const grulet_op *op, const unsigned char *data, float *y, const float *x, float *h,
-                            void *scratch, const mode m)
+/* The gates of jobs of equal width.  Each gate is a long chain of operations; the loops run over what is independent, so
+ * that the CPU works on many chains at once: first all r, then all z, then all n.
+ * h' = n + z (h - n) stays in [-1, 1]; below 2^-64 it is flushed to zero, so that a silent stream never computes with
+ * subnormals. */
+KERNEL_INLINE void gates_width(const grulet_task *task, const gru_job *jobs, uint32_t count, uint32_t width, uint32_t rows,
+                               const int scaled)
 {
-    void *h_operand = (char *)scratch + grulet_operand_bytes(op->inputs);
-    const float x_level = prepare(scratch, x, op->inputs, op->input_peak, m);
-    prepare(h_operand, h, op->units, 1.0f, m); /* |h| <= 1; its level 1 / 32767 is folded into the stored scales */
-    uint32_t row = 0;
-    for (; row + GRULET_BLOCK_ROWS <= op->units; row += GRULET_BLOCK_ROWS)
-        data = gru_block(op, data, y + row, h + row, scratch, h_operand, x_level, GRULET_BLOCK_ROWS,
-                         GRULET_BLOCK_ROWS, m);
-    if (row < op->units)
-        gru_block(op, data, y + row, h + row, scratch, h_operand, x_level,
-                  grulet_round_up(op->units - row, GRULET_GROUP), op->units - row, m);
+    enum { Z, R, N, N_H };
+    for (uint32_t gate = R + 1; gate-- > Z;)
+        for (uint32_t k = 0; k < count; k++)
+            for (uint32_t u = 0; u < rows; u += LANES) {
+                const gru_job *job = &jobs[k];
+                vf from_x, from_h;
+                gate_parts(job, gate, u, width, scaled, &from_x, &from_h);
+                const vf bias = load_upto(job->block.bias + gate * width + u, width - u);
+                vf_store(job->from_h + gate * GRULET_BLOCK_ROWS + u, sigmoid(vf_add(vf_add(from_x, from_h), bias)));
+            }
+    for (uint32_t k = 0; k < count; k++)
+        for (uint32_t u = 0; u < rows; u += LANES) {
+            const gru_job *job = &jobs[k];
+            float *h = job->stream->state + task->h + job->block.index * GRULET_BLOCK_ROWS + u;
+            float *y = job->stream->arena + task->y + job->block.index * GRULET_BLOCK_ROWS + u;
+            vf from_x, from_h;
+            gate_parts(job, N, u, width, scaled, &from_x, &from_h);
+            from_x = vf_add(from_x, load_upto(job->block.bias + N * width + u, width - u));
+            from_h = vf_add(from_h, load_upto(job->block.bias + N_H * width + u, width - u));
+            const vf z = vf_load(job->from_h + u), r = vf_load(job->from_h + GRULET_BLOCK_ROWS + u);
+            const vf n = tanh_gate(vf_add(from_x, vf_mul(r, from_h)));
+            const vf blended = vf_add(n, vf_mul(z, vf_sub(load_upto(h, rows - u), n)));
+            const vf state = vf_less(vf_abs(blended), vf_set(5.421010862e-20f), vf_set(0.0f), blended); /* 2^-64 */
+            store_upto(h, state, rows - u);
+            store_upto(y, state, rows - u);
+        }
 }
 
-KERNEL_INLINE const unsigned char *dense_block(const grulet_op *op, const unsigned char *block, float *y,
-                                               const void *operand, float x_level, uint32_t width, uint32_t rows,
-                                               const mode m)
+KERNEL_INLINE void gates(const grulet_task *task, const gru_job *jobs, uint32_t count, const int scaled)
 {
-    float from_x[GRULET_BLOCK_ROWS];
-    const float *parameters = (const float *)(const void *)(block + panel_bytes(op->inputs, width, 1, m));
-    const float *scale = parameters;
-    const float *bias = m == MODE_F32 ? parameters : parameters + width;
-    const int32_t *row_sums = (const int32_t *)(const void *)(bias + width);
-    const unsigned char *end = m == MODE_F32 ? (const unsigned char *)(bias + width)
-                                             : (const unsigned char *)(row_sums + spans(op->inputs) * width);
+    const gru_block *first = &jobs[0].block;
+    if (first->rows == GRULET_BLOCK_ROWS)
+        gates_width(task, jobs, count, GRULET_BLOCK_ROWS, GRULET_BLOCK_ROWS, scaled);
+    else gates_width(task, jobs, count, first->width, first->rows, scaled);
+}
 
-    panel_sums(from_x, block, operand, op->inputs, width, 1, row_sums, m);
+static void compute_gates(const grulet_task *task, const gru_job *jobs, uint32_t count)
+{
+    if (mode_of(task->op) == MODE_F32) gates(task, jobs, count, 0);
+    else gates(task, jobs, count, 1);
+}
+
+static void prepare_x(const grulet_task *task, grulet_stream *const *streams, size_t count)
+{
+    const grulet_op *op = task->op;
+    for (size_t s = 0; s < count; s++)
+        streams[s]->x_level = prepare(streams[s]->x_operand, streams[s]->arena + task->x, op->inputs, op->input_peak,
+                                      mode_of(op));
+}
+
+/* |h| <= 1; what a level is worth, 1 / 32767 or 1 / 127, is part of the stored scales. */
+static void prepare_h(const grulet_task *task, const grulet_stream *stream)
+{
+    prepare(stream->h_operand, stream->state + task->h, task->op->units, 1.0f, mode_of(task->op));
+}
+
+/* The sums of up to GRULET_TILE frames from the input panel of a block. */
+static void sum_x(const grulet_task *task, const gru_block *block, grulet_stream *const *streams, float *const *sums,
+                  uint32_t frames)
+{
+    const void *operands[GRULET_TILE];
+    for (uint32_t f = 0; f < frames; f++) operands[f] = streams[f]->x_operand;
+    panel_sums(sums, block->x_panel, operands, frames, task->op->inputs, block->width, 3, block->x_row_sums,
+               mode_of(task->op));
+}
+
+static void sum_h(const grulet_task *task, const gru_block *block, grulet_stream *const *streams, float *const *sums,
+                  uint32_t frames)
+{
+    const void *operands[GRULET_TILE];
+    for (uint32_t f = 0; f < frames; f++) operands[f] = streams[f]->h_operand;
+    panel_sums(sums, block->h_panel, operands, frames, task->op->units, block->width, 3, block->h_row_sums,
+               mode_of(task->op));
+}
+
+enum { GATE_SUMS = 3 * GRULET_BLOCK_ROWS };
+
+/* All blocks of one frame, in the order of the sweep.  `projected`: the sums from the input panels, if they are there. */
+static void gru_frame(const grulet_task *task, grulet_stream *stream, const float *projected)
+{
+    const mode m = mode_of(task->op);
+    const size_t block_bytes = (size_t)(gru_block_of(task->op, task->data, 0, m).end - task->data);
+    const uint32_t blocks = block_count(task->op);
+    gru_job jobs[GRULET_TILE];
+    for (uint32_t i = 0, count = 0; i < blocks; i++) {
+        const uint32_t index = block_index(task, i);
+        gru_job *job = &jobs[count];
+        float *from_x = stream->sums + count * 2 * GATE_SUMS;
+        job->block = gru_block_of(task->op, task->data + index * block_bytes, index, m);
+        job->stream = stream;
+        job->from_h = from_x + GATE_SUMS;
+        job->from_x = projected ? projected + index * GATE_SUMS : from_x;
+        if (!projected) sum_x(task, &job->block, &stream, &from_x, 1);
+        sum_h(task, &job->block, &stream, &job->from_h, 1);
+        count++;
+        if (count == GRULET_TILE || i + 1 == blocks ||
+            block_rows(task->op, block_index(task, i + 1)) != job->block.rows) {
+            compute_gates(task, jobs, count);
+            count = 0;
+        }
+    }
+}
+
+/* One block of all streams, GRULET_TILE at a time: the block's weights are read once, and then from the nearest cache. */
+static void gru_block_of_streams(const grulet_task *task, const gru_block *block, grulet_stream *const *streams,
+                                 size_t count)
+{
+    gru_job jobs[GRULET_TILE];
+    float *from_x[GRULET_TILE], *from_h[GRULET_TILE];
+    for (uint32_t k = 0; k < GRULET_TILE; k++) {
+        from_x[k] = streams[0]->sums + k * 2 * GATE_SUMS;
+        from_h[k] = from_x[k] + GATE_SUMS;
+        jobs[k].block = *block;
+        jobs[k].from_x = from_x[k];
+        jobs[k].from_h = from_h[k];
+    }
+    for (size_t s = 0; s < count; s += GRULET_TILE) {
+        const uint32_t frames = count - s < GRULET_TILE ? (uint32_t)(count - s) : GRULET_TILE;
+        sum_x(task, block, streams + s, from_x, frames);
+        sum_h(task, block, streams + s, from_h, frames);
+        for (uint32_t k = 0; k < frames; k++) jobs[k].stream = streams[s + k];
+        compute_gates(task, jobs, frames);
+    }
+}
+
+static void gru(const grulet_task *task, grulet_stream *const *streams, size_t count)
+{
+    prepare_x(task, streams, count);
+    for (size_t s = 0; s < count; s++) prepare_h(task, streams[s]);
+    if (count == 1) {
+        gru_frame(task, streams[0], NULL);
+        return;
+    }
+    const unsigned char *data = task->data;
+    for (uint32_t index = 0; index < block_count(task->op); index++) {
+        const gru_block block = gru_block_of(task->op, data, index, mode_of(task->op));
+        gru_block_of_streams(task, &block, streams, count);
+        data = block.end;
+    }
+}
+
+/* The input panels for all frames at once; then frame by frame only the recurrent panels. */
+static void gru_sequence(const grulet_task *task, grulet_stream *const *lanes, size_t count)
+{
+    const unsigned char *data = task->data;
+    grulet_task step = *task;
+    prepare_x(task, lanes, count);
+    for (uint32_t index = 0; index < block_count(task->op); index++) {
+        const gru_block block = gru_block_of(task->op, data, index, mode_of(task->op));
+        for (size_t f = 0; f < count; f += GRULET_TILE) {
+            const uint32_t frames = count - f < GRULET_TILE ? (uint32_t)(count - f) : GRULET_TILE;
+            float *sums[GRULET_TILE];
+            for (uint32_t k = 0; k < frames; k++) sums[k] = lanes[f + k]->projected + index * GATE_SUMS;
+            sum_x(task, &block, lanes + f, sums, frames);
+        }
+        data = block.end;
+    }
+    for (size_t f = 0; f < count; f++, step.backwards ^= 1) {
+        prepare_h(&step, lanes[f]);
+        gru_frame(&step, lanes[f], lanes[f]->projected);
+    }
+}
+
+/* ---- dense, activations -------------------------------------------------------------------------------------------- */
+
+KERNEL_INLINE void dense_outputs(const grulet_op *op, float *y, const float *sums, const float *scale, const float *bias,
+                                 float level, uint32_t width, uint32_t rows)
+{
     for (uint32_t u = 0; u < rows; u += LANES) {
-        vf sum = vf_load(from_x + u);
-        if (m != MODE_F32) sum = vf_mul(vf_mul(sum, load_upto(scale + u, width - u)), vf_set(x_level));
+        vf sum = vf_load(sums + u);
+        if (scale) sum = vf_mul(vf_mul(sum, load_upto(scale + u, width - u)), vf_set(level));
         sum = to_finite(vf_add(sum, load_upto(bias + u, width - u)));
         store_upto(y + u, apply_function(sum, op->function, op->alpha), rows - u);
+    }
+}
+
+/* One block of rows for all frames; returns the end of the block. */
+static const unsigned char *dense_block(const grulet_task *task, const unsigned char *block, uint32_t index,
+                                        grulet_stream *const *streams, size_t count)
+{
+    const grulet_op *op = task->op;
+    const mode m = mode_of(op);
+    const uint32_t rows = block_rows(op, index), width = grulet_round_up(rows, GRULET_GROUP);
+    const float *parameters = (const float *)(const void *)(block + panel_bytes(op->inputs, width, 1, m));
+    const float *scale = m == MODE_F32 ? NULL : parameters;
+    const float *bias = m == MODE_F32 ? parameters : parameters + width;
+    const int32_t *row_sums = (const int32_t *)(const void *)(bias + width);
+    const unsigned char *end = (const unsigned char *)(row_sums + row_sum_count(op->inputs, width, m));
+    const void *operands[GRULET_TILE];
+    float *sums[GRULET_TILE];
+    for (uint32_t k = 0; k < GRULET_TILE; k++) sums[k] = streams[0]->sums + k * GRULET_BLOCK_ROWS;
+    for (size_t s = 0; s < count; s += GRULET_TILE) {
+        const uint32_t frames = count - s < GRULET_TILE ? (uint32_t)(count - s) : GRULET_TILE;
+        for (uint32_t k = 0; k < frames; k++) operands[k] = streams[s + k]->x_operand;
+        panel_sums(sums, block, operands, frames, op->inputs, width, 1, row_sums, m);
+        for (uint32_t k = 0; k < frames; k++)
+            dense_outputs(op, streams[s + k]->arena + task->y + index * GRULET_BLOCK_ROWS, sums[k], scale, bias,
+                          streams[s + k]->x_level, width, rows);
     }
     return block + grulet_round_up((uint32_t)(end - block), GRULET_ALIGN);
 }
@@ -264,50 +499,43 @@ static void softmax(float *y, uint32_t n)
         store_upto(y + i, vf_div(load_upto(y + i, n - i), vf_set(sum)), n - i);
 }
 
-KERNEL_INLINE void dense_mode(const grulet_op *op, const unsigned char *data, float *y, const float *x, void *scratch,
-                              const mode m)
+static void dense(const grulet_task *task, grulet_stream *const *streams, size_t count)
 {
-    const float x_level = prepare(scratch, x, op->inputs, op->input_peak, m);
-    uint32_t row = 0;
-    for (; row + GRULET_BLOCK_ROWS <= op->units; row += GRULET_BLOCK_ROWS)
-        data = dense_block(op, data, y + row, scratch, x_level, GRULET_BLOCK_ROWS, GRULET_BLOCK_ROWS, m);
-    if (row < op->units)
-        dense_block(op, data, y + row, scratch, x_level, grulet_round_up(op->units - row, GRULET_GROUP),
-                    op->units - row, m);
-    if (op->function == GRULET_FUNCTION_SOFTMAX) softmax(y, op->units);
+    const unsigned char *data = task->data;
+    prepare_x(task, streams, count);
+    for (uint32_t index = 0; index < block_count(task->op); index++)
+        data = dense_block(task, data, index, streams, count);
+    if (task->op->function == GRULET_FUNCTION_SOFTMAX)
+        for (size_t s = 0; s < count; s++) softmax(streams[s]->arena + task->y, task->op->units);
 }
 
-/* ---- the table ------------------------------------------------------------------------------------------------------ */
-
-static mode mode_of(const grulet_op *op)
+static void activation(const grulet_task *task, grulet_stream *const *streams, size_t count)
 {
-    if (op->weights == GRULET_WEIGHTS_F32) return MODE_F32;
-    return op->activations == GRULET_ACTIVATIONS_INT16 ? MODE_INT16 : MODE_INT8;
-}
-
-static void gru(const grulet_op *op, const unsigned char *data, float *y, const float *x, float *h, void *scratch)
-{
-    switch (mode_of(op)) {
-    case MODE_F32: gru_mode(op, data, y, x, h, scratch, MODE_F32); break;
-    case MODE_INT16: gru_mode(op, data, y, x, h, scratch, MODE_INT16); break;
-    case MODE_INT8: gru_mode(op, data, y, x, h, scratch, MODE_INT8); break;
+    const grulet_op *op = task->op;
+    for (size_t s = 0; s < count; s++) {
+        const float *x = streams[s]->arena + task->x;
+        float *y = streams[s]->arena + task->y;
+        for (uint32_t i = 0; i < op->units; i += LANES)
+            store_upto(y + i, apply_function(load_upto(x + i, op->units - i), op->function, op->alpha), op->units - i);
+        if (op->function == GRULET_FUNCTION_SOFTMAX) softmax(y, op->units);
     }
 }
 
-static void dense(const grulet_op *op, const unsigned char *data, float *y, const float *x, void *scratch)
-{
-    switch (mode_of(op)) {
-    case MODE_F32: dense_mode(op, data, y, x, scratch, MODE_F32); break;
-    case MODE_INT16: dense_mode(op, data, y, x, scratch, MODE_INT16); break;
-    case MODE_INT8: dense_mode(op, data, y, x, scratch, MODE_INT8); break;
-    }
-}
+/* ---- frames and reading -------------------------------------------------------------------------------------------- */
 
-static void activation(const grulet_op *op, float *y, const float *x)
+/* A subnormal (or -0) is read as +0.  What is not less than infinity is bad; the loop runs to the end all the same. */
+static int take_frame(float *to, const float *x, uint32_t n)
 {
-    for (uint32_t i = 0; i < op->units; i += LANES)
-        store_upto(y + i, apply_function(load_upto(x + i, op->units - i), op->function, op->alpha), op->units - i);
-    if (op->function == GRULET_FUNCTION_SOFTMAX) softmax(y, op->units);
+    const uint32_t infinity_bits = 0x7F800000u;
+    float infinity;
+    memcpy(&infinity, &infinity_bits, sizeof infinity);
+    vf bad = vf_set(0.0f);
+    for (uint32_t i = 0; i < n; i += LANES) {
+        const vf v = load_upto(x + i, n - i), magnitude = vf_abs(v);
+        bad = vf_less(magnitude, vf_set(infinity), bad, vf_set(1.0f));
+        store_upto(to + i, vf_less(magnitude, vf_set(FLT_MIN), vf_set(0.0f), v), n - i);
+    }
+    return vf_largest(bad) == 0.0f;
 }
 
 /* Whole 64-byte lines, added up, as fast as this ISA can read: vectors in four sums; single lanes in one, which compilers
@@ -330,4 +558,5 @@ static uint32_t read_lines(const unsigned char *lines, size_t bytes)
     return total;
 }
 
-const grulet_kernel KERNEL_TABLE = {KERNEL_NAME, KERNEL_USABLE, gru, dense, activation, read_lines};
+const grulet_kernel KERNEL_TABLE = {KERNEL_NAME, KERNEL_USABLE, take_frame, gru, dense, activation, gru_sequence,
+                                    read_lines};

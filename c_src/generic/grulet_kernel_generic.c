@@ -8,6 +8,7 @@
 #define KERNEL_NAME "generic"
 #define KERNEL_USABLE usable
 #define LANES 1
+#define FRAMES 1
 
 typedef float vf;
 typedef int32_t vi;
@@ -47,6 +48,10 @@ KERNEL_INLINE vi vi_add(vi a, vi b) { return (vi)((uint32_t)a + (uint32_t)b); }
 KERNEL_INLINE vi vi_sub(vi a, vi b) { return (vi)((uint32_t)a - (uint32_t)b); }
 KERNEL_INLINE vi vi_shift_left_23(vi a) { return (vi)((uint32_t)a << 23); }
 
+/* 1.5 * 2^23: at that size floats are the integers, and the low bits of the sum are the nearest one. */
+KERNEL_INLINE vi vi_round(vf v) { return vi_sub(vf_bits(v + 12582912.0f), vf_bits(12582912.0f)); }
+KERNEL_INLINE float vf_largest(vf v) { return v; }
+
 KERNEL_INLINE void put_int16(void *operand, uint32_t stride, uint32_t i, vi level)
 {
     (void)stride; /* bytes between the two byte planes of ISAs that split an element */
@@ -56,22 +61,22 @@ KERNEL_INLINE void put_int8(void *operand, uint32_t i, vi level) { ((int8_t *)op
 
 /* Both integer kinds: `element` reads the operand.  Weights lie [group][set][row][4 inputs]. */
 #define INTEGER_SUMS(name, element)                                                                                    \
-    static void name(float *sums, const unsigned char *panel, const void *operand, uint32_t inputs, uint32_t width,    \
-                     const int sets, const int32_t *row_sums)                                                          \
+    static void name(float *const *sums, const unsigned char *panel, const void *const *operands, const int frames,    \
+                     uint32_t inputs, uint32_t width, const int sets, const int32_t *row_sums)                         \
     {                                                                                                                  \
         const int8_t *weights = (const int8_t *)panel;                                                                 \
         const uint32_t rows = (uint32_t)sets * width;                                                                  \
-        (void)row_sums;                                                                                                \
+        (void)frames, (void)row_sums;                                                                                  \
         for (uint32_t first = 0; first < inputs; first += GRULET_SPAN) {                                               \
             const uint32_t end = inputs - first > GRULET_SPAN ? first + GRULET_SPAN : inputs;                          \
             int32_t exact[3 * GRULET_BLOCK_ROWS] = {0};                                                                \
             for (uint32_t i = first; i < end; i += GRULET_GROUP) {                                                     \
-                const element *x = (const element *)operand + i;                                                       \
+                const element *x = (const element *)operands[0] + i;                                                   \
                 for (uint32_t row = 0; row < rows; row++, weights += GRULET_GROUP)                                     \
                     exact[row] += x[0] * weights[0] + x[1] * weights[1] + x[2] * weights[2] + x[3] * weights[3];       \
             }                                                                                                          \
             for (uint32_t row = 0; row < rows; row++) {                                                                \
-                float *sum = sums + row / width * GRULET_BLOCK_ROWS + row % width;                                     \
+                float *sum = sums[0] + row / width * GRULET_BLOCK_ROWS + row % width;                                  \
                 *sum = first ? *sum + (float)exact[row] : (float)exact[row];                                           \
             }                                                                                                          \
         }                                                                                                              \
@@ -81,19 +86,19 @@ INTEGER_SUMS(sum_int16, int16_t)
 INTEGER_SUMS(sum_int8, int8_t)
 
 /* Weights lie [group][set][4 inputs][row]; rows are innermost so that a compiler may vectorize. */
-static void sum_f32(float *sums, const unsigned char *panel, const void *operand, uint32_t inputs, uint32_t width,
-                    const int sets, const int32_t *row_sums)
+static void sum_f32(float *const *sums, const unsigned char *panel, const void *const *operands, const int frames,
+                    uint32_t inputs, uint32_t width, const int sets, const int32_t *row_sums)
 {
-    (void)row_sums;
-    for (int set = 0; set < sets; set++, sums += GRULET_BLOCK_ROWS) {
+    (void)frames, (void)row_sums;
+    for (int set = 0; set < sets; set++) {
         const float *weights = (const float *)(const void *)panel + (uint32_t)set * GRULET_GROUP * width;
-        const float *x = operand;
+        const float *x = operands[0];
         float partial[GRULET_GROUP][GRULET_BLOCK_ROWS] = {{0}};
         for (uint32_t i = 0; i < inputs; i += GRULET_GROUP, weights += (uint32_t)sets * GRULET_GROUP * width)
             for (uint32_t j = 0; j < GRULET_GROUP; j++)
                 for (uint32_t row = 0; row < width; row++) partial[j][row] += weights[j * width + row] * x[i + j];
         for (uint32_t row = 0; row < width; row++)
-            sums[row] = (partial[0][row] + partial[1][row]) + (partial[2][row] + partial[3][row]);
+            sums[0][set * GRULET_BLOCK_ROWS + (int)row] = (partial[0][row] + partial[1][row]) + (partial[2][row] + partial[3][row]);
     }
 }
 

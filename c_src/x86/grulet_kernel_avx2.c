@@ -18,6 +18,7 @@
 #define KERNEL_NAME "avx2"
 #define KERNEL_USABLE grulet_x86_has_avx2
 #define LANES 8
+#define FRAMES 1
 
 typedef __m256 vf;
 typedef __m256i vi;
@@ -48,6 +49,14 @@ KERNEL_INLINE vf vf_copysign(vf magnitude, vf sign)
 KERNEL_INLINE vi vi_add(vi a, vi b) { return _mm256_add_epi32(a, b); }
 KERNEL_INLINE vi vi_sub(vi a, vi b) { return _mm256_sub_epi32(a, b); }
 KERNEL_INLINE vi vi_shift_left_23(vi v) { return _mm256_slli_epi32(v, 23); }
+
+KERNEL_INLINE vi vi_round(vf v) { return _mm256_cvtps_epi32(v); }
+KERNEL_INLINE float vf_largest(vf v)
+{
+    const __m128 four = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+}
 
 /* Levels are stored as int16 or int8.  They fit, so the saturating packs only drop bytes. */
 KERNEL_INLINE void put_int16(void *operand, uint32_t stride, uint32_t i, vi level)
@@ -134,24 +143,25 @@ KERNEL_INLINE void int8_sums(float *sums, const unsigned char *weights, const in
 
 /* Called with a constant width for full blocks, so that loops over quads unroll and sums stay in registers. */
 #define SUMS(name, element)                                                                                            \
-    KERNEL_INLINE void sum_##name(float *sums, const unsigned char *panel, const void *operand, uint32_t inputs,       \
-                                  uint32_t width, const int sets, const int32_t *row_sums)                             \
+    KERNEL_INLINE void sum_##name(float *const *sums, const unsigned char *panel, const void *const *operands,         \
+                                  const int frames, uint32_t inputs, uint32_t width, const int sets,                   \
+                                  const int32_t *row_sums)                                                             \
     {                                                                                                                  \
-        (void)row_sums;                                                                                                \
-        name##_sums(sums, panel, (const element *)operand, inputs, width, sets);                                       \
+        (void)frames, (void)row_sums;                                                                                  \
+        name##_sums(sums[0], panel, (const element *)operands[0], inputs, width, sets);                                \
     }
 SUMS(int16, int16_t)
 SUMS(int8, int8_t)
 
 /* Set by set and half by half: eight partial sums at a time fit the sixteen registers. */
-KERNEL_INLINE void sum_f32(float *sums, const unsigned char *panel, const void *operand, uint32_t inputs, uint32_t width,
-                           const int sets, const int32_t *row_sums)
+KERNEL_INLINE void sum_f32(float *const *sums, const unsigned char *panel, const void *const *operands,
+                           const int frames, uint32_t inputs, uint32_t width, const int sets, const int32_t *row_sums)
 {
-    const float *x = operand;
+    const float *x = operands[0];
     const uint32_t group_floats = GRULET_GROUP * width * (uint32_t)sets;
     const vi lanes[2] = {first_lanes(width), first_lanes(width > LANES ? width - LANES : 0)};
-    (void)row_sums;
-    for (int set = 0; set < sets; set++, sums += GRULET_BLOCK_ROWS) {
+    (void)frames, (void)row_sums;
+    for (int set = 0; set < sets; set++) {
         const float *weights = (const float *)(const void *)panel + (uint32_t)set * GRULET_GROUP * width;
         vf partial[2][GRULET_GROUP];
         for (int j = 0; j < GRULET_GROUP; j++) partial[0][j] = partial[1][j] = vf_set(0.0f);
@@ -163,7 +173,7 @@ KERNEL_INLINE void sum_f32(float *sums, const unsigned char *panel, const void *
                     partial[half][j] = vf_add(partial[half][j], vf_mul(w, vf_set(x[i + (uint32_t)j])));
                 }
         for (int half = 0; half < 2; half++)
-            vf_store(sums + half * LANES,
+            vf_store(sums[0] + set * GRULET_BLOCK_ROWS + half * LANES,
                      vf_add(vf_add(partial[half][0], partial[half][1]), vf_add(partial[half][2], partial[half][3])));
     }
 }

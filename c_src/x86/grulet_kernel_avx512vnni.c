@@ -17,6 +17,7 @@
 #define KERNEL_NAME "avx512vnni"
 #define KERNEL_USABLE grulet_x86_has_avx512vnni
 #define LANES 16
+#define FRAMES 4
 
 typedef __m512 vf;
 typedef __m512i vi;
@@ -48,6 +49,19 @@ KERNEL_INLINE vi vi_add(vi a, vi b) { return _mm512_add_epi32(a, b); }
 KERNEL_INLINE vi vi_sub(vi a, vi b) { return _mm512_sub_epi32(a, b); }
 KERNEL_INLINE vi vi_shift_left_23(vi v) { return _mm512_slli_epi32(v, 23); }
 
+KERNEL_INLINE vi vi_round(vf v)
+{
+    return _mm512_cvt_roundps_epi32(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+KERNEL_INLINE float vf_largest(vf v)
+{
+    const __m256 eight = _mm256_max_ps(_mm512_castps512_ps256(v),
+                                       _mm256_castsi256_ps(_mm512_extracti64x4_epi64(vf_bits(v), 1)));
+    const __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+}
+
 /* High bytes first, `stride` bytes further the low bytes. */
 KERNEL_INLINE void put_int16(void *operand, uint32_t stride, uint32_t i, vi level)
 {
@@ -69,91 +83,122 @@ KERNEL_INLINE vi broadcast_group(const unsigned char *plane, uint32_t group)
     return _mm512_set1_epi32(four);
 }
 
-/* One group of all sets, all planes.  `width` 16: whole registers; narrower (the last block): masked loads. */
-KERNEL_INLINE void dot_group(vi sums[3][2], const unsigned char *weights, const unsigned char *operand, uint32_t stride,
-                             uint32_t group, uint32_t width, const int sets, const int planes)
-{
-    const vi x_first = broadcast_group(operand, group);
-    const vi x_second = planes == 2 ? broadcast_group(operand + stride, group) : x_first;
-    for (int set = 0; set < sets; set++, weights += GRULET_GROUP * width) {
-        const vi w = width == GRULET_BLOCK_ROWS ? _mm512_loadu_si512(weights)
-                                                : _mm512_maskz_loadu_epi32(first_lanes(width), weights);
-        sums[set][0] = _mm512_dpbusd_epi32(sums[set][0], x_first, w);
-        if (planes == 2) sums[set][1] = _mm512_dpbusd_epi32(sums[set][1], x_second, w);
-    }
-}
-
-/* The dot instruction takes 4-5 cycles and two start per cycle: CHAINS groups are summed apart to keep it fed.  Weights
- * that come from L2 or further are asked for AHEAD bytes early. */
+/* The dot instruction takes 4-5 cycles and two start per cycle: one frame's groups are summed in several CHAINS to keep
+ * it fed; several frames are chains enough.  Weights that come from L2 or further are asked for AHEAD bytes early. */
 enum { CHAINS = 4, AHEAD = 1536 };
 
-KERNEL_INLINE void integer_sums(float *sums, const unsigned char *weights, const unsigned char *operand, uint32_t inputs,
-                                uint32_t width, const int sets, const int32_t *row_sums, const int planes)
+/* One group of all sets, frames and planes.  `width` 16: whole registers; narrower (the last block): masked loads. */
+KERNEL_INLINE void dot_group(vi sums[FRAMES][3][2], const unsigned char *weights, const void *const *operands,
+                             const int frames, uint32_t stride, uint32_t group, uint32_t width, const int sets,
+                             const int planes)
+{
+    vi w[3];
+    for (int set = 0; set < sets; set++, weights += GRULET_GROUP * width) {
+        _mm_prefetch((const char *)weights + AHEAD, _MM_HINT_T0);
+        w[set] = width == GRULET_BLOCK_ROWS ? _mm512_loadu_si512(weights)
+                                            : _mm512_maskz_loadu_epi32(first_lanes(width), weights);
+    }
+#pragma GCC unroll 4
+    for (int frame = 0; frame < frames; frame++)
+        for (int plane = 0; plane < planes; plane++) {
+            const vi x = broadcast_group((const unsigned char *)operands[frame] + (uint32_t)plane * stride, group);
+            for (int set = 0; set < sets; set++)
+                sums[frame][set][plane] = _mm512_dpbusd_epi32(sums[frame][set][plane], x, w[set]);
+        }
+}
+
+KERNEL_INLINE void integer_sums(float *const *sums, const unsigned char *weights, const void *const *operands,
+                                const int frames, uint32_t inputs, uint32_t width, const int sets,
+                                const int32_t *row_sums, const int planes)
 {
     const uint32_t stride = grulet_round_up(inputs, 64), group_bytes = GRULET_GROUP * width * (uint32_t)sets;
     const uint32_t groups = (inputs + GRULET_GROUP - 1) / GRULET_GROUP, span = GRULET_SPAN / GRULET_GROUP;
+    const int chains = frames > 1 ? 1 : sets * planes >= 6 ? 2 : CHAINS;
     uint32_t first = 0;
     do {
         const uint32_t end = groups - first > span ? first + span : groups;
-        const int chains = sets * planes >= 6 ? 2 : CHAINS;
-        vi chain[CHAINS][3][2];
+        vi chain[CHAINS][FRAMES][3][2];
         for (int c = 0; c < chains; c++)
-            for (int set = 0; set < sets; set++) chain[c][set][0] = chain[c][set][1] = _mm512_setzero_si512();
+            for (int frame = 0; frame < frames; frame++)
+                for (int set = 0; set < sets; set++)
+                    for (int plane = 0; plane < planes; plane++) chain[c][frame][set][plane] = _mm512_setzero_si512();
         uint32_t group = first;
         for (; group + (uint32_t)chains <= end; group += (uint32_t)chains)
-            for (int c = 0; c < chains; c++, weights += group_bytes) {
-                for (uint32_t line = 0; line < group_bytes; line += 64)
-                    _mm_prefetch((const char *)weights + AHEAD + line, _MM_HINT_T0);
-                dot_group(chain[c], weights, operand, stride, group + (uint32_t)c, width, sets, planes);
-            }
+            for (int c = 0; c < chains; c++, weights += group_bytes)
+                dot_group(chain[c], weights, operands, frames, stride, group + (uint32_t)c, width, sets, planes);
         for (; group < end; group++, weights += group_bytes)
-            dot_group(chain[0], weights, operand, stride, group, width, sets, planes);
+            dot_group(chain[0], weights, operands, frames, stride, group, width, sets, planes);
         for (int set = 0; set < sets; set++, row_sums += width) {
-            vi total[2] = {chain[0][set][0], chain[0][set][1]};
-            for (int c = 1; c < chains; c++)
-                for (int p = 0; p < planes; p++) total[p] = _mm512_add_epi32(total[p], chain[c][set][p]);
             const vi surplus = _mm512_maskz_loadu_epi32(first_lanes(width), row_sums);
-            const vi exact = planes == 2 ? _mm512_sub_epi32(_mm512_add_epi32(_mm512_slli_epi32(total[0], 8), total[1]),
-                                                            _mm512_slli_epi32(surplus, 15))
-                                         : _mm512_sub_epi32(total[0], _mm512_slli_epi32(surplus, 7));
-            const vf sum = _mm512_cvt_roundepi32_ps(exact, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-            float *to = sums + set * GRULET_BLOCK_ROWS;
-            vf_store(to, first ? vf_add(vf_load(to), sum) : sum);
+            for (int frame = 0; frame < frames; frame++) {
+                vi exact = _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_slli_epi32(surplus, planes == 2 ? 15 : 7));
+                for (int plane = 0; plane < planes; plane++) {
+                    vi total = chain[0][frame][set][plane];
+                    for (int c = 1; c < chains; c++) total = _mm512_add_epi32(total, chain[c][frame][set][plane]);
+                    exact = _mm512_add_epi32(exact, plane == 0 && planes == 2 ? _mm512_slli_epi32(total, 8) : total);
+                }
+                const vf sum = _mm512_cvt_roundepi32_ps(exact, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+                float *to = sums[frame] + set * GRULET_BLOCK_ROWS;
+                vf_store(to, first ? vf_add(vf_load(to), sum) : sum);
+            }
         }
     } while ((first += span) < groups);
 }
 
-KERNEL_INLINE void sum_int16(float *sums, const unsigned char *panel, const void *operand, uint32_t inputs, uint32_t width,
-                             const int sets, const int32_t *row_sums)
+KERNEL_INLINE void sum_int16(float *const *sums, const unsigned char *panel, const void *const *operands,
+                             const int frames, uint32_t inputs, uint32_t width, const int sets, const int32_t *row_sums)
 {
-    integer_sums(sums, panel, operand, inputs, width, sets, row_sums, 2);
+    integer_sums(sums, panel, operands, frames, inputs, width, sets, row_sums, 2);
 }
 
-KERNEL_INLINE void sum_int8(float *sums, const unsigned char *panel, const void *operand, uint32_t inputs, uint32_t width,
-                            const int sets, const int32_t *row_sums)
+KERNEL_INLINE void sum_int8(float *const *sums, const unsigned char *panel, const void *const *operands,
+                            const int frames, uint32_t inputs, uint32_t width, const int sets, const int32_t *row_sums)
 {
-    integer_sums(sums, panel, operand, inputs, width, sets, row_sums, 1);
+    integer_sums(sums, panel, operands, frames, inputs, width, sets, row_sums, 1);
 }
 
-/* Three sets of four partial sums are twelve independent chains. */
-KERNEL_INLINE void sum_f32(float *sums, const unsigned char *panel, const void *operand, uint32_t inputs, uint32_t width,
-                           const int sets, const int32_t *row_sums)
+/* One frame: three sets of four partial sums are twelve independent chains.  Several frames: set by set, so that their
+ * partial sums fit the registers. */
+KERNEL_INLINE void f32_sums(float *const *sums, const float *weights, const void *const *operands, const int frames,
+                            uint32_t inputs, uint32_t width, const int sets, uint32_t group_floats)
 {
-    const float *weights = (const float *)(const void *)panel, *x = operand;
-    vf partial[3][GRULET_GROUP];
-    (void)row_sums;
-    for (int set = 0; set < sets; set++)
-        for (int j = 0; j < GRULET_GROUP; j++) partial[set][j] = vf_set(0.0f);
-    for (uint32_t i = 0; i < inputs; i += GRULET_GROUP)
+    vf partial[FRAMES][3][GRULET_GROUP];
+    for (int frame = 0; frame < frames; frame++)
         for (int set = 0; set < sets; set++)
-            for (int j = 0; j < GRULET_GROUP; j++, weights += width) {
-                const vf w = width == GRULET_BLOCK_ROWS ? vf_load(weights) : vf_load_part(weights, width);
-                _mm_prefetch((const char *)weights + AHEAD, _MM_HINT_T0);
-                partial[set][j] = vf_add(partial[set][j], vf_mul(w, vf_set(x[i + (uint32_t)j])));
+            for (int j = 0; j < GRULET_GROUP; j++) partial[frame][set][j] = vf_set(0.0f);
+    for (uint32_t i = 0; i < inputs; i += GRULET_GROUP, weights += group_floats)
+        for (int set = 0; set < sets; set++)
+            for (int j = 0; j < GRULET_GROUP; j++) {
+                const float *at = weights + ((uint32_t)set * GRULET_GROUP + (uint32_t)j) * width;
+                const vf w = width == GRULET_BLOCK_ROWS ? vf_load(at) : vf_load_part(at, width);
+                _mm_prefetch((const char *)at + AHEAD, _MM_HINT_T0);
+                for (int frame = 0; frame < frames; frame++) {
+                    const vf x = vf_set(((const float *)operands[frame])[i + (uint32_t)j]);
+                    partial[frame][set][j] = vf_add(partial[frame][set][j], vf_mul(w, x));
+                }
             }
-    for (int set = 0; set < sets; set++)
-        vf_store(sums + set * GRULET_BLOCK_ROWS,
-                 vf_add(vf_add(partial[set][0], partial[set][1]), vf_add(partial[set][2], partial[set][3])));
+    for (int frame = 0; frame < frames; frame++)
+        for (int set = 0; set < sets; set++)
+            vf_store(sums[frame] + set * GRULET_BLOCK_ROWS,
+                     vf_add(vf_add(partial[frame][set][0], partial[frame][set][1]),
+                            vf_add(partial[frame][set][2], partial[frame][set][3])));
+}
+
+KERNEL_INLINE void sum_f32(float *const *sums, const unsigned char *panel, const void *const *operands,
+                           const int frames, uint32_t inputs, uint32_t width, const int sets, const int32_t *row_sums)
+{
+    const float *weights = (const float *)(const void *)panel;
+    const uint32_t set_floats = GRULET_GROUP * width, group_floats = set_floats * (uint32_t)sets;
+    (void)row_sums;
+    if (frames == 1) {
+        f32_sums(sums, weights, operands, 1, inputs, width, sets, group_floats);
+        return;
+    }
+    for (int set = 0; set < sets; set++) {
+        float *set_sums[FRAMES];
+        for (int frame = 0; frame < frames; frame++) set_sums[frame] = sums[frame] + set * GRULET_BLOCK_ROWS;
+        f32_sums(set_sums, weights + (uint32_t)set * set_floats, operands, frames, inputs, width, 1, group_floats);
+    }
 }
 
 #include "grulet_kernel_body.h"

@@ -1,0 +1,110 @@
+/* Floats on 64-bit ARM: four lanes, IEEE arithmetic with subnormals, like the scalars.  What the kernels neon and dotprod
+ * have in common.  Multiplication and addition stay two instructions: no vmla, no vfma. */
+#ifndef GRULET_NEON_LANES_H
+#define GRULET_NEON_LANES_H
+
+#include "grulet_impl.h"
+#include "grulet_inline.h"
+
+#include <arm_neon.h>
+
+#define LANES 4
+#define FRAMES 4
+
+typedef float32x4_t vf;
+typedef int32x4_t vi;
+
+KERNEL_INLINE vf vf_load(const float *p) { return vld1q_f32(p); }
+KERNEL_INLINE void vf_store(float *p, vf v) { vst1q_f32(p, v); }
+KERNEL_INLINE vf vf_load_part(const float *p, uint32_t n)
+{
+    vf v = vdupq_n_f32(0.0f);
+    if (n > 0) v = vld1q_lane_f32(p, v, 0);
+    if (n > 1) v = vld1q_lane_f32(p + 1, v, 1);
+    if (n > 2) v = vld1q_lane_f32(p + 2, v, 2);
+    return v;
+}
+KERNEL_INLINE void vf_store_part(float *p, vf v, uint32_t n)
+{
+    if (n > 0) vst1q_lane_f32(p, v, 0);
+    if (n > 1) vst1q_lane_f32(p + 1, v, 1);
+    if (n > 2) vst1q_lane_f32(p + 2, v, 2);
+}
+KERNEL_INLINE vf vf_set(float v) { return vdupq_n_f32(v); }
+KERNEL_INLINE vf vf_add(vf a, vf b) { return vaddq_f32(a, b); }
+KERNEL_INLINE vf vf_sub(vf a, vf b) { return vsubq_f32(a, b); }
+KERNEL_INLINE vf vf_mul(vf a, vf b) { return vmulq_f32(a, b); }
+KERNEL_INLINE vf vf_div(vf a, vf b) { return vdivq_f32(a, b); }
+KERNEL_INLINE vf vf_less(vf a, vf b, vf t, vf e) { return vbslq_f32(vcltq_f32(a, b), t, e); }
+KERNEL_INLINE vf vf_min(vf a, vf b) { return vf_less(a, b, a, b); } /* FMIN would give a NaN */
+KERNEL_INLINE vf vf_max(vf a, vf b) { return vf_less(b, a, a, b); }
+KERNEL_INLINE vi vf_bits(vf v) { return vreinterpretq_s32_f32(v); }
+KERNEL_INLINE vf vi_float(vi v) { return vreinterpretq_f32_s32(v); }
+KERNEL_INLINE vf vf_abs(vf v) { return vabsq_f32(v); }
+KERNEL_INLINE vf vf_copysign(vf magnitude, vf sign) { return vbslq_f32(vdupq_n_u32(0x80000000u), sign, magnitude); }
+KERNEL_INLINE vi vi_add(vi a, vi b) { return vaddq_s32(a, b); }
+KERNEL_INLINE vi vi_sub(vi a, vi b) { return vsubq_s32(a, b); }
+KERNEL_INLINE vi vi_shift_left_23(vi v) { return vshlq_n_s32(v, 23); }
+KERNEL_INLINE vi vi_round(vf v) { return vcvtnq_s32_f32(v); }
+KERNEL_INLINE float vf_largest(vf v) { return vmaxvq_f32(v); }
+
+/* Levels fit int16 and int8, so dropping the high bits changes nothing. */
+KERNEL_INLINE void put_int8(void *operand, uint32_t i, vi level)
+{
+    const int16x4_t words = vmovn_s32(level);
+    const int8x8_t bytes = vmovn_s16(vcombine_s16(words, words));
+    vst1_lane_s32((int32_t *)(void *)((int8_t *)operand + i), vreinterpret_s32_s8(bytes), 0);
+}
+
+/* The exact sums of four rows, converted; later spans are added to what stands in `sums`. */
+KERNEL_INLINE void add_span(float *sums, vi exact, uint32_t first)
+{
+    const vf sum = vcvtq_f32_s32(exact);
+    vf_store(sums, first ? vf_add(vf_load(sums), sum) : sum);
+}
+
+enum { F32_AHEAD = 8 }; /* cache lines: f32 weights leave the first cache early and are asked for this many before */
+
+/* `rows` / 4 registers of one set, `count` of the four partial sums from `j` on.  A line of 16 weights belongs to one input.
+ * One frame takes all four at a time, several frames one: sixteen sums fit the 32 registers. */
+KERNEL_INLINE void f32_partial_sums(vf partial[FRAMES][GRULET_GROUP][4], const float *weights, uint32_t group_floats,
+                                    uint32_t width, const void *const *operands, const int frames, uint32_t inputs,
+                                    const int j, const int count, const int quads)
+{
+    for (int f = 0; f < frames; f++)
+        for (int k = j; k < j + count; k++)
+            for (int q = 0; q < quads; q++) partial[f][k][q] = vf_set(0.0f);
+    for (uint32_t i = 0; i < inputs; i += GRULET_GROUP, weights += group_floats)
+        for (int k = j; k < j + count; k++) {
+            const float *line = weights + (uint32_t)k * width;
+            __builtin_prefetch(line + F32_AHEAD * GRULET_BLOCK_ROWS);
+            for (int f = 0; f < frames; f++) {
+                const vf x = vld1q_dup_f32((const float *)operands[f] + i + k);
+                for (int q = 0; q < quads; q++)
+                    partial[f][k][q] = vf_add(partial[f][k][q], vf_mul(vf_load(line + 4 * q), x));
+            }
+        }
+}
+
+KERNEL_INLINE void sum_f32(float *const *sums, const unsigned char *panel, const void *const *operands, const int frames,
+                           uint32_t inputs, uint32_t width, const int sets, const int32_t *row_sums)
+{
+    const uint32_t group_floats = GRULET_GROUP * width * (uint32_t)sets;
+    const int quads = width == GRULET_BLOCK_ROWS ? 4 : 1, together = frames == 1 ? GRULET_GROUP : 1;
+    (void)row_sums;
+    for (int set = 0; set < sets; set++)
+        for (uint32_t row = 0; row < width; row += 4 * (uint32_t)quads) {
+            const float *weights = (const float *)(const void *)panel + (uint32_t)set * GRULET_GROUP * width + row;
+            vf partial[FRAMES][GRULET_GROUP][4];
+            for (int j = 0; j < GRULET_GROUP; j += together)
+                f32_partial_sums(partial, weights, group_floats, width, operands, frames, inputs, j, together, quads);
+            for (int f = 0; f < frames; f++)
+                for (int q = 0; q < quads; q++) {
+                    const vf *s = &partial[f][0][q];
+                    vf_store(sums[f] + set * GRULET_BLOCK_ROWS + row + 4 * q,
+                             vf_add(vf_add(s[0], s[4]), vf_add(s[8], s[12])));
+                }
+        }
+}
+
+#endif
