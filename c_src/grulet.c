@@ -20,6 +20,7 @@ const char *grulet_status_text(grulet_status status)
     case GRULET_BAD_FRAME: return "the frame holds a NaN or an infinity";
     case GRULET_BAD_STATE: return "the saved state is damaged or belongs to another model";
     case GRULET_OTHER_MODEL: return "the streams are not all of the same model";
+    case GRULET_NO_OPERATOR: return "the model has no operator of this number";
     case GRULET_UNKNOWN_ISA: return "no such instruction set in this library or on this CPU";
     }
     return "unknown status";
@@ -195,6 +196,13 @@ grulet_status grulet_step(grulet_stream *s, float *y, const float *x)
     run_ops(kernel, &s, 1, 0);
     s->backwards ^= 1;
     give_outputs(s, y);
+    return GRULET_OK;
+}
+
+grulet_status grulet_step_operator(grulet_stream *s, uint32_t index)
+{
+    if (index >= s->tables.header->ops) return GRULET_NO_OPERATOR;
+    run_op(grulet_kernel_used(), &s->tables.ops[index], &s, 1, 0);
     return GRULET_OK;
 }
 

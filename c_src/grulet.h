@@ -41,6 +41,7 @@ typedef enum grulet_status {
     GRULET_BAD_FRAME = 9,       /* a NaN or infinity in the input; state and output have not changed */
     GRULET_BAD_STATE = 10,      /* the saved state is damaged or of another model; the state has not changed */
     GRULET_OTHER_MODEL = 12,    /* the streams stepped together are not all of one model; nothing has changed */
+    GRULET_NO_OPERATOR = 13,    /* the model has fewer operators */
     GRULET_UNKNOWN_ISA = 11     /* no such instruction set in this library or on this CPU */
 } grulet_status;
 
@@ -74,6 +75,10 @@ size_t grulet_weight_bytes(const grulet_model *model);
 /* Read those bytes once, in order, and do nothing else: the floor under the time of a step, for benchmarks.  The answer is
  * a sum without meaning, so that the compiler keeps the reads. */
 uint32_t grulet_read_weights(const grulet_model *model);
+
+/* Run one operator, counted from 0, on the stream's values and state as they stand: for measuring what it costs.  A step is
+ * all of them in order. */
+grulet_status grulet_step_operator(grulet_stream *stream, uint32_t index);
 
 /* Memory for one stream that runs up to `block` frames (at least 1) at once inside grulet_run.  1 is right for frame
  * by frame use and small memories; more makes grulet_run on long inputs faster.  Results never depend on it.

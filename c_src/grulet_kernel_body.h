@@ -176,43 +176,45 @@ static uint32_t row_sum_count(uint32_t inputs, uint32_t rows, mode m)
     return m == MODE_F32 ? 0 : (inputs + GRULET_SPAN - 1) / GRULET_SPAN * rows;
 }
 
-KERNEL_INLINE void panel_sums_mode(float *const *sums, const unsigned char *panel, const void *const *operands,
-                                   const int frames, uint32_t inputs, uint32_t width, const int sets,
-                                   const int32_t *row_sums, const mode m)
-{
-    if (m == MODE_F32) sum_f32(sums, panel, operands, frames, inputs, width, sets, row_sums);
-    else if (m == MODE_INT16) sum_int16(sums, panel, operands, frames, inputs, width, sets, row_sums);
-    else sum_int8(sums, panel, operands, frames, inputs, width, sets, row_sums);
-}
+/* The sums of every mode, of GRU (three sets of rows) and dense layers (one), each a function of its own: of one frame,
+ * of FRAMES frames, and of one frame and a narrow block. */
+typedef void (*sum_function)(float *const *sums, const unsigned char *panel, const void *const *operands, uint32_t inputs,
+                             uint32_t width, const int32_t *row_sums);
+enum { ONE_FRAME, MANY_FRAMES, NARROW };
 
-KERNEL_INLINE void panel_sums_frames(float *const *sums, const unsigned char *panel, const void *const *operands,
-                                     uint32_t frames, uint32_t inputs, uint32_t width, const int sets,
-                                     const int32_t *row_sums, const mode m)
+#define SUM_FUNCTION(name, kind, frames, constant_width, sets)                                                         \
+    static void name(float *const *sums, const unsigned char *panel, const void *const *operands, uint32_t inputs,     \
+                     uint32_t width, const int32_t *row_sums)                                                          \
+    {                                                                                                                  \
+        (void)width;                                                                                                   \
+        sum_##kind(sums, panel, operands, frames, inputs, constant_width, sets, row_sums);                             \
+    }
+#define SUM_FUNCTIONS(kind, sets)                                                                                      \
+    SUM_FUNCTION(kind##_one_frame_##sets, kind, 1, GRULET_BLOCK_ROWS, sets)                                            \
+    SUM_FUNCTION(kind##_many_frames_##sets, kind, FRAMES, GRULET_BLOCK_ROWS, sets)                                     \
+    SUM_FUNCTION(kind##_narrow_##sets, kind, 1, width, sets)
+#define SUM_TABLE(kind, sets) {kind##_one_frame_##sets, kind##_many_frames_##sets, kind##_narrow_##sets}
+
+SUM_FUNCTIONS(f32, 1)
+SUM_FUNCTIONS(f32, 3)
+SUM_FUNCTIONS(int16, 1)
+SUM_FUNCTIONS(int16, 3)
+SUM_FUNCTIONS(int8, 1)
+SUM_FUNCTIONS(int8, 3)
+static const sum_function SUMS_OF_1[][3] = {SUM_TABLE(f32, 1), SUM_TABLE(int16, 1), SUM_TABLE(int8, 1)}; /* by mode */
+static const sum_function SUMS_OF_3[][3] = {SUM_TABLE(f32, 3), SUM_TABLE(int16, 3), SUM_TABLE(int8, 3)};
+
+/* A panel times the operands of up to GRULET_TILE frames. */
+static void panel_sums(const sum_function functions[3], float *const *sums, const unsigned char *panel,
+                       const void *const *operands, uint32_t frames, uint32_t inputs, uint32_t width,
+                       const int32_t *row_sums)
 {
+    const sum_function one = functions[width == GRULET_BLOCK_ROWS ? ONE_FRAME : NARROW];
     uint32_t f = 0;
     if (FRAMES > 1 && width == GRULET_BLOCK_ROWS)
         for (; f + FRAMES <= frames; f += FRAMES)
-            panel_sums_mode(sums + f, panel, operands + f, FRAMES, inputs, GRULET_BLOCK_ROWS, sets, row_sums, m);
-    for (; f < frames; f++)
-        if (width == GRULET_BLOCK_ROWS)
-            panel_sums_mode(sums + f, panel, operands + f, 1, inputs, GRULET_BLOCK_ROWS, sets, row_sums, m);
-        else panel_sums_mode(sums + f, panel, operands + f, 1, inputs, width, sets, row_sums, m);
-}
-
-/* A panel of three sets (GRU) or one (dense) times the operands of up to GRULET_TILE frames. */
-static void panel_sums(float *const *sums, const unsigned char *panel, const void *const *operands, uint32_t frames,
-                       uint32_t inputs, uint32_t width, int sets, const int32_t *row_sums, mode m)
-{
-    if (sets == 1) switch (m) {
-        case MODE_F32: panel_sums_frames(sums, panel, operands, frames, inputs, width, 1, row_sums, MODE_F32); break;
-        case MODE_INT16: panel_sums_frames(sums, panel, operands, frames, inputs, width, 1, row_sums, MODE_INT16); break;
-        case MODE_INT8: panel_sums_frames(sums, panel, operands, frames, inputs, width, 1, row_sums, MODE_INT8); break;
-        }
-    else switch (m) {
-        case MODE_F32: panel_sums_frames(sums, panel, operands, frames, inputs, width, 3, row_sums, MODE_F32); break;
-        case MODE_INT16: panel_sums_frames(sums, panel, operands, frames, inputs, width, 3, row_sums, MODE_INT16); break;
-        case MODE_INT8: panel_sums_frames(sums, panel, operands, frames, inputs, width, 3, row_sums, MODE_INT8); break;
-        }
+            functions[MANY_FRAMES](sums + f, panel, operands + f, inputs, width, row_sums);
+    for (; f < frames; f++) one(sums + f, panel, operands + f, inputs, width, row_sums);
 }
 
 /* Number of blocks of rows, and the `i`-th of a sweep. */
@@ -313,18 +315,27 @@ KERNEL_INLINE void gates_width(const grulet_task *task, const gru_job *jobs, uin
         }
 }
 
-KERNEL_INLINE void gates(const grulet_task *task, const gru_job *jobs, uint32_t count, const int scaled)
+static void scaled_gates(const grulet_task *task, const gru_job *jobs, uint32_t count)
 {
-    const gru_block *first = &jobs[0].block;
-    if (first->rows == GRULET_BLOCK_ROWS)
-        gates_width(task, jobs, count, GRULET_BLOCK_ROWS, GRULET_BLOCK_ROWS, scaled);
-    else gates_width(task, jobs, count, first->width, first->rows, scaled);
+    gates_width(task, jobs, count, GRULET_BLOCK_ROWS, GRULET_BLOCK_ROWS, 1);
+}
+static void f32_gates(const grulet_task *task, const gru_job *jobs, uint32_t count)
+{
+    gates_width(task, jobs, count, GRULET_BLOCK_ROWS, GRULET_BLOCK_ROWS, 0);
+}
+static void narrow_gates(const grulet_task *task, const gru_job *jobs, uint32_t count)
+{
+    gates_width(task, jobs, count, jobs[0].block.width, jobs[0].block.rows, mode_of(task->op) != MODE_F32);
 }
 
 static void compute_gates(const grulet_task *task, const gru_job *jobs, uint32_t count)
 {
-    if (mode_of(task->op) == MODE_F32) gates(task, jobs, count, 0);
-    else gates(task, jobs, count, 1);
+#ifdef NO_GATES
+    return;
+#endif
+    if (jobs[0].block.rows < GRULET_BLOCK_ROWS) narrow_gates(task, jobs, count);
+    else if (mode_of(task->op) == MODE_F32) f32_gates(task, jobs, count);
+    else scaled_gates(task, jobs, count);
 }
 
 static void prepare_x(const grulet_task *task, grulet_stream *const *streams, size_t count)
@@ -347,8 +358,8 @@ static void sum_x(const grulet_task *task, const gru_block *block, grulet_stream
 {
     const void *operands[GRULET_TILE];
     for (uint32_t f = 0; f < frames; f++) operands[f] = streams[f]->x_operand;
-    panel_sums(sums, block->x_panel, operands, frames, task->op->inputs, block->width, 3, block->x_row_sums,
-               mode_of(task->op));
+    panel_sums(SUMS_OF_3[mode_of(task->op)], sums, block->x_panel, operands, frames, task->op->inputs, block->width,
+               block->x_row_sums);
 }
 
 static void sum_h(const grulet_task *task, const gru_block *block, grulet_stream *const *streams, float *const *sums,
@@ -356,8 +367,8 @@ static void sum_h(const grulet_task *task, const gru_block *block, grulet_stream
 {
     const void *operands[GRULET_TILE];
     for (uint32_t f = 0; f < frames; f++) operands[f] = streams[f]->h_operand;
-    panel_sums(sums, block->h_panel, operands, frames, task->op->units, block->width, 3, block->h_row_sums,
-               mode_of(task->op));
+    panel_sums(SUMS_OF_3[mode_of(task->op)], sums, block->h_panel, operands, frames, task->op->units, block->width,
+               block->h_row_sums);
 }
 
 enum { GATE_SUMS = 3 * GRULET_BLOCK_ROWS };
@@ -479,7 +490,7 @@ static const unsigned char *dense_block(const grulet_task *task, const unsigned 
     for (size_t s = 0; s < count; s += GRULET_TILE) {
         const uint32_t frames = count - s < GRULET_TILE ? (uint32_t)(count - s) : GRULET_TILE;
         for (uint32_t k = 0; k < frames; k++) operands[k] = streams[s + k]->x_operand;
-        panel_sums(sums, block, operands, frames, op->inputs, width, 1, row_sums, m);
+        panel_sums(SUMS_OF_1[m], sums, block, operands, frames, op->inputs, width, row_sums);
         for (uint32_t k = 0; k < frames; k++)
             dense_outputs(op, streams[s + k]->arena + task->y + index * GRULET_BLOCK_ROWS, sums[k], scale, bias,
                           streams[s + k]->x_level, width, rows);

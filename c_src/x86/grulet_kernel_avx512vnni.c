@@ -76,73 +76,104 @@ KERNEL_INLINE void put_int8(void *operand, uint32_t i, vi level)
                      _mm512_cvtepi32_epi8(_mm512_add_epi32(level, _mm512_set1_epi32(128))));
 }
 
-KERNEL_INLINE vi broadcast_group(const unsigned char *plane, uint32_t group)
+/* Four groups of an operand, four times over; and one of them in all lanes. */
+KERNEL_INLINE vi four_groups(const unsigned char *x)
+{
+    return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)x));
+}
+KERNEL_INLINE vi group_of(vi four, int group)
+{
+    switch (group) {
+    case 0: return _mm512_shuffle_epi32(four, 0x00);
+    case 1: return _mm512_shuffle_epi32(four, 0x55);
+    case 2: return _mm512_shuffle_epi32(four, 0xAA);
+    default: return _mm512_shuffle_epi32(four, 0xFF);
+    }
+}
+KERNEL_INLINE vi one_group(const unsigned char *x)
 {
     int32_t four;
-    memcpy(&four, plane + group * GRULET_GROUP, sizeof four);
+    memcpy(&four, x, sizeof four);
     return _mm512_set1_epi32(four);
 }
 
-/* The dot instruction takes 4-5 cycles and two start per cycle: one frame's groups are summed in several CHAINS to keep
- * it fed; several frames are chains enough.  Weights that come from L2 or further are asked for AHEAD bytes early. */
-enum { CHAINS = 4, AHEAD = 1536 };
-
-/* One group of all sets, frames and planes.  `width` 16: whole registers; narrower (the last block): masked loads. */
-KERNEL_INLINE void dot_group(vi sums[FRAMES][3][2], const unsigned char *weights, const void *const *operands,
-                             const int frames, uint32_t stride, uint32_t group, uint32_t width, const int sets,
-                             const int planes)
+/* The weights of one group; `width` 16: whole registers; narrower (the last block): masked. */
+KERNEL_INLINE void load_weights(vi w[3], const unsigned char *weights, uint32_t width, const int sets)
 {
-    vi w[3];
-    for (int set = 0; set < sets; set++, weights += GRULET_GROUP * width) {
-        _mm_prefetch((const char *)weights + AHEAD, _MM_HINT_T0);
+    for (int set = 0; set < sets; set++, weights += GRULET_GROUP * width)
         w[set] = width == GRULET_BLOCK_ROWS ? _mm512_loadu_si512(weights)
                                             : _mm512_maskz_loadu_epi32(first_lanes(width), weights);
-    }
-#pragma GCC unroll 4
-    for (int frame = 0; frame < frames; frame++)
-        for (int plane = 0; plane < planes; plane++) {
-            const vi x = broadcast_group((const unsigned char *)operands[frame] + (uint32_t)plane * stride, group);
-            for (int set = 0; set < sets; set++)
-                sums[frame][set][plane] = _mm512_dpbusd_epi32(sums[frame][set][plane], x, w[set]);
-        }
 }
 
+/* The empty instruction makes GCC keep every sum in its register; otherwise it moves them about in the loop. */
+KERNEL_INLINE void dots(vi sums[3], const vi w[3], vi x, const int sets)
+{
+    for (int set = 0; set < sets; set++) {
+        sums[set] = _mm512_dpbusd_epi32(sums[set], x, w[set]);
+        KEEP_IN_REGISTER(sums[set]);
+    }
+}
+
+/* The dot instruction takes 4-5 cycles and two start per cycle: one plane of one frame is summed in several CHAINS to keep
+ * it fed; more planes or frames are chains enough. */
+enum { CHAINS = 4 };
+
+/* The sums of `groups` groups of all planes and frames, chain by chain. */
 KERNEL_INLINE void integer_sums(float *const *sums, const unsigned char *weights, const void *const *operands,
                                 const int frames, uint32_t inputs, uint32_t width, const int sets,
                                 const int32_t *row_sums, const int planes)
 {
     const uint32_t stride = grulet_round_up(inputs, 64), group_bytes = GRULET_GROUP * width * (uint32_t)sets;
-    const uint32_t groups = (inputs + GRULET_GROUP - 1) / GRULET_GROUP, span = GRULET_SPAN / GRULET_GROUP;
-    const int chains = frames > 1 ? 1 : sets * planes >= 6 ? 2 : CHAINS;
+    const int chains = frames * planes * sets >= 12 ? 1 : frames * planes * sets >= 6 ? 2 : CHAINS;
     uint32_t first = 0;
     do {
-        const uint32_t end = groups - first > span ? first + span : groups;
-        vi chain[CHAINS][FRAMES][3][2];
-        for (int c = 0; c < chains; c++)
-            for (int frame = 0; frame < frames; frame++)
-                for (int set = 0; set < sets; set++)
-                    for (int plane = 0; plane < planes; plane++) chain[c][frame][set][plane] = _mm512_setzero_si512();
-        uint32_t group = first;
-        for (; group + (uint32_t)chains <= end; group += (uint32_t)chains)
-            for (int c = 0; c < chains; c++, weights += group_bytes)
-                dot_group(chain[c], weights, operands, frames, stride, group + (uint32_t)c, width, sets, planes);
-        for (; group < end; group++, weights += group_bytes)
-            dot_group(chain[0], weights, operands, frames, stride, group, width, sets, planes);
+        const uint32_t groups = (grulet_round_up(inputs - first > GRULET_SPAN ? GRULET_SPAN : inputs - first, GRULET_GROUP)) / GRULET_GROUP;
+        const unsigned char *x[FRAMES];
+        vi chain[CHAINS][FRAMES][2][3];
+        for (int frame = 0; frame < frames; frame++) x[frame] = (const unsigned char *)operands[frame] + first;
         for (int set = 0; set < sets; set++, row_sums += width) {
-            const vi surplus = _mm512_maskz_loadu_epi32(first_lanes(width), row_sums);
-            for (int frame = 0; frame < frames; frame++) {
-                vi exact = _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_slli_epi32(surplus, planes == 2 ? 15 : 7));
+            const vi row_sum = width == GRULET_BLOCK_ROWS ? _mm512_loadu_si512(row_sums)
+                                                          : _mm512_maskz_loadu_epi32(first_lanes(width), row_sums);
+            const vi surplus = _mm512_slli_epi32(row_sum, planes == 2 ? 15 : 7);
+            for (int frame = 0; frame < frames; frame++)
+                for (int plane = 0; plane < planes; plane++)
+                    for (int c = 0; c < chains; c++)
+                        chain[c][frame][plane][set] = plane + 1 == planes && c == 0
+                                                          ? _mm512_sub_epi32(_mm512_setzero_si512(), surplus)
+                                                          : _mm512_setzero_si512();
+        }
+        vi w[3];
+        for (uint32_t fours = groups / 4; fours > 0; fours--, weights += 4 * group_bytes) {
+            vi four[FRAMES][2];
+            for (int frame = 0; frame < frames; frame++, x[frame - 1] += 4 * GRULET_GROUP)
+                for (int plane = 0; plane < planes; plane++)
+                    four[frame][plane] = four_groups(x[frame] + (uint32_t)plane * stride);
+            for (int g = 0; g < 4; g++) {
+                load_weights(w, weights + (uint32_t)g * group_bytes, width, sets);
+                for (int frame = 0; frame < frames; frame++)
+                    for (int plane = 0; plane < planes; plane++)
+                        dots(chain[g % chains][frame][plane], w, group_of(four[frame][plane], g), sets);
+            }
+        }
+        for (uint32_t rest = groups % 4; rest > 0; rest--, weights += group_bytes) {
+            load_weights(w, weights, width, sets);
+            for (int frame = 0; frame < frames; frame++, x[frame - 1] += GRULET_GROUP)
+                for (int plane = 0; plane < planes; plane++)
+                    dots(chain[0][frame][plane], w, one_group(x[frame] + (uint32_t)plane * stride), sets);
+        }
+        for (int frame = 0; frame < frames; frame++)
+            for (int set = 0; set < sets; set++) {
+                vi exact = _mm512_setzero_si512();
                 for (int plane = 0; plane < planes; plane++) {
-                    vi total = chain[0][frame][set][plane];
-                    for (int c = 1; c < chains; c++) total = _mm512_add_epi32(total, chain[c][frame][set][plane]);
-                    exact = _mm512_add_epi32(exact, plane == 0 && planes == 2 ? _mm512_slli_epi32(total, 8) : total);
+                    vi total = chain[0][frame][plane][set];
+                    for (int c = 1; c < chains; c++) total = _mm512_add_epi32(total, chain[c][frame][plane][set]);
+                    exact = plane == 0 ? total : _mm512_add_epi32(_mm512_slli_epi32(exact, 8), total);
                 }
                 const vf sum = _mm512_cvt_roundepi32_ps(exact, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
                 float *to = sums[frame] + set * GRULET_BLOCK_ROWS;
                 vf_store(to, first ? vf_add(vf_load(to), sum) : sum);
             }
-        }
-    } while ((first += span) < groups);
+    } while ((first += GRULET_SPAN) < inputs);
 }
 
 KERNEL_INLINE void sum_int16(float *const *sums, const unsigned char *panel, const void *const *operands,
@@ -171,7 +202,6 @@ KERNEL_INLINE void f32_sums(float *const *sums, const float *weights, const void
             for (int j = 0; j < GRULET_GROUP; j++) {
                 const float *at = weights + ((uint32_t)set * GRULET_GROUP + (uint32_t)j) * width;
                 const vf w = width == GRULET_BLOCK_ROWS ? vf_load(at) : vf_load_part(at, width);
-                _mm_prefetch((const char *)at + AHEAD, _MM_HINT_T0);
                 for (int frame = 0; frame < frames; frame++) {
                     const vf x = vf_set(((const float *)operands[frame])[i + (uint32_t)j]);
                     partial[frame][set][j] = vf_add(partial[frame][set][j], vf_mul(w, x));
