@@ -15,7 +15,7 @@
 #endif
 
 /* GCC copies the sums of a long loop from register to register; an empty instruction that reads and writes `v` stops it. */
-#if defined(__GNUC__) && !defined(__clang__) && (defined(__x86_64__) || defined(__i386__))
+#if defined(__GNUC__) && !defined(__clang__) && (defined(__AVX2__))
 #define KEEP_IN_REGISTER(v) __asm__("" : "+v"(v))
 #elif defined(__GNUC__) && !defined(__clang__) && defined(__aarch64__)
 #define KEEP_IN_REGISTER(v) __asm__("" : "+w"(v))

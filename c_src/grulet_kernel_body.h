@@ -233,39 +233,68 @@ static uint32_t block_rows(const grulet_op *op, uint32_t index)
 
 /* ---- GRU ----------------------------------------------------------------------------------------------------------- */
 
-/* Where the parts of one block of a GRU's rows lie in the file. */
+/* Bytes from the beginning of a block of `width` stored rows to its other parts, and to the next block. */
 typedef struct {
-    uint32_t index, rows, width;
-    const unsigned char *x_panel, *h_panel, *end;
-    const float *x_scale, *h_scale, *bias;
-    const int32_t *x_row_sums, *h_row_sums;
-} gru_block;
+    uint32_t width;
+    size_t h_panel, parameters, x_row_sums, h_row_sums, end;
+} gru_layout;
 
-static gru_block gru_block_of(const grulet_op *op, const unsigned char *block, uint32_t index, mode m)
+static gru_layout gru_layout_of(const grulet_op *op, uint32_t width)
 {
-    gru_block b;
-    b.index = index;
-    b.rows = block_rows(op, index);
-    b.width = grulet_round_up(b.rows, GRULET_GROUP);
-    b.x_panel = block;
-    b.h_panel = b.x_panel + panel_bytes(op->inputs, b.width, 3, m);
-    b.x_scale = (const float *)(const void *)(b.h_panel + panel_bytes(op->units, b.width, 3, m));
-    b.h_scale = b.x_scale + 3 * b.width;
-    b.bias = m == MODE_F32 ? b.x_scale : b.x_scale + 6 * b.width;
-    b.x_row_sums = (const int32_t *)(const void *)(b.bias + 4 * b.width);
-    b.h_row_sums = b.x_row_sums + row_sum_count(op->inputs, 3 * b.width, m);
-    const unsigned char *end = (const unsigned char *)(b.h_row_sums + row_sum_count(op->units, 3 * b.width, m));
-    b.end = block + grulet_round_up((uint32_t)(end - block), GRULET_ALIGN);
-    return b;
+    const mode m = mode_of(op);
+    const uint32_t scales = m == MODE_F32 ? 0 : 6 * width, biases = 4 * width;
+    gru_layout at;
+    at.width = width;
+    at.h_panel = panel_bytes(op->inputs, width, 3, m);
+    at.parameters = at.h_panel + panel_bytes(op->units, width, 3, m);
+    at.x_row_sums = at.parameters + (scales + biases) * sizeof(float);
+    at.h_row_sums = at.x_row_sums + row_sum_count(op->inputs, 3 * width, m) * sizeof(int32_t);
+    at.end = at.h_row_sums + row_sum_count(op->units, 3 * width, m) * sizeof(int32_t);
+    at.end = (at.end + GRULET_ALIGN - 1) / GRULET_ALIGN * GRULET_ALIGN;
+    return at;
 }
 
-/* One block of one frame, its products summed ([3][16] each; from_h is overwritten), its gates still to be computed. */
+/* The layout of full blocks, and that of the last one if it is narrower. */
+typedef struct { gru_layout full, last; } gru_layouts;
+
+static gru_layouts gru_layouts_of(const grulet_op *op)
+{
+    const uint32_t rest = op->units % GRULET_BLOCK_ROWS;
+    gru_layouts layouts;
+    layouts.full = gru_layout_of(op, GRULET_BLOCK_ROWS);
+    layouts.last = rest ? gru_layout_of(op, grulet_round_up(rest, GRULET_GROUP)) : layouts.full;
+    return layouts;
+}
+
+static const gru_layout *layout_of(const gru_layouts *layouts, const grulet_op *op, uint32_t index)
+{
+    return index + 1 == block_count(op) ? &layouts->last : &layouts->full;
+}
+
+/* The sums of up to GRULET_TILE frames from a block's input panel, and from its recurrent panel. */
+static void sum_x(const grulet_op *op, const gru_layout *at, const unsigned char *block, float *const *sums,
+                  const void *const *operands, uint32_t frames)
+{
+    panel_sums(SUMS_OF_3[mode_of(op)], sums, block, operands, frames, op->inputs, at->width,
+               (const int32_t *)(const void *)(block + at->x_row_sums));
+}
+static void sum_h(const grulet_op *op, const gru_layout *at, const unsigned char *block, float *const *sums,
+                  const void *const *operands, uint32_t frames)
+{
+    panel_sums(SUMS_OF_3[mode_of(op)], sums, block + at->h_panel, operands, frames, op->units, at->width,
+               (const int32_t *)(const void *)(block + at->h_row_sums));
+}
+
+/* One block of one frame, its products summed ([3][16] each), its gates still to be computed. */
 typedef struct {
-    gru_block block;
-    grulet_stream *stream;
     const float *from_x;
-    float *from_h;
+    float *from_h;              /* z and r take the place of what they came from */
+    const float *parameters;    /* [3][width] scales of x, of h (not for f32), then [4][width] biases */
+    float *h, *y;
+    float x_level;
 } gru_job;
+
+enum { GATE_Z, GATE_R, GATE_N, BIAS_N_H, GATE_SUMS = 3 * GRULET_BLOCK_ROWS };
 
 /* What goes into the gate `gate` of the units u..., but for biases: (A_x S_x) level and A_h S_h. */
 KERNEL_INLINE void gate_parts(const gru_job *job, uint32_t gate, uint32_t u, uint32_t width, const int scaled, vf *from_x,
@@ -274,68 +303,66 @@ KERNEL_INLINE void gate_parts(const gru_job *job, uint32_t gate, uint32_t u, uin
     *from_x = vf_load(job->from_x + gate * GRULET_BLOCK_ROWS + u);
     *from_h = vf_load(job->from_h + gate * GRULET_BLOCK_ROWS + u);
     if (scaled) {
-        const vf scale = load_upto(job->block.x_scale + gate * width + u, width - u);
-        *from_x = vf_mul(vf_mul(*from_x, scale), vf_set(job->stream->x_level));
-        *from_h = vf_mul(*from_h, load_upto(job->block.h_scale + gate * width + u, width - u));
+        const vf x_scale = load_upto(job->parameters + gate * width + u, width - u);
+        const vf h_scale = load_upto(job->parameters + (3 + gate) * width + u, width - u);
+        *from_x = vf_mul(vf_mul(*from_x, x_scale), vf_set(job->x_level));
+        *from_h = vf_mul(*from_h, h_scale);
     }
 }
 
 /* The gates of jobs of equal width.  Each gate is a long chain of operations; the loops run over what is independent, so
- * that the CPU works on many chains at once: first all r, then all z, then all n.
+ * that the CPU works on many chains at once: first all z and r, then all n.
  * h' = n + z (h - n) stays in [-1, 1]; below 2^-64 it is flushed to zero, so that a silent stream never computes with
  * subnormals. */
-KERNEL_INLINE void gates_width(const grulet_task *task, const gru_job *jobs, uint32_t count, uint32_t width, uint32_t rows,
-                               const int scaled)
+KERNEL_INLINE void gates(const gru_job *jobs, uint32_t count, uint32_t width, uint32_t rows, const int scaled)
 {
-    enum { Z, R, N, N_H };
-    for (uint32_t gate = R + 1; gate-- > Z;)
-        for (uint32_t k = 0; k < count; k++)
-            for (uint32_t u = 0; u < rows; u += LANES) {
-                const gru_job *job = &jobs[k];
+    const uint32_t biases = scaled ? 6 * width : 0;
+    for (uint32_t k = 0; k < count; k++)
+        for (uint32_t u = 0; u < rows; u += LANES)
+            for (uint32_t gate = GATE_Z; gate <= GATE_R; gate++) {
                 vf from_x, from_h;
-                gate_parts(job, gate, u, width, scaled, &from_x, &from_h);
-                const vf bias = load_upto(job->block.bias + gate * width + u, width - u);
-                vf_store(job->from_h + gate * GRULET_BLOCK_ROWS + u, sigmoid(vf_add(vf_add(from_x, from_h), bias)));
+                gate_parts(&jobs[k], gate, u, width, scaled, &from_x, &from_h);
+                const vf bias = load_upto(jobs[k].parameters + biases + gate * width + u, width - u);
+                vf_store(jobs[k].from_h + gate * GRULET_BLOCK_ROWS + u, sigmoid(vf_add(vf_add(from_x, from_h), bias)));
             }
     for (uint32_t k = 0; k < count; k++)
         for (uint32_t u = 0; u < rows; u += LANES) {
             const gru_job *job = &jobs[k];
-            float *h = job->stream->state + task->h + job->block.index * GRULET_BLOCK_ROWS + u;
-            float *y = job->stream->arena + task->y + job->block.index * GRULET_BLOCK_ROWS + u;
             vf from_x, from_h;
-            gate_parts(job, N, u, width, scaled, &from_x, &from_h);
-            from_x = vf_add(from_x, load_upto(job->block.bias + N * width + u, width - u));
-            from_h = vf_add(from_h, load_upto(job->block.bias + N_H * width + u, width - u));
-            const vf z = vf_load(job->from_h + u), r = vf_load(job->from_h + GRULET_BLOCK_ROWS + u);
+            gate_parts(job, GATE_N, u, width, scaled, &from_x, &from_h);
+            from_x = vf_add(from_x, load_upto(job->parameters + biases + GATE_N * width + u, width - u));
+            from_h = vf_add(from_h, load_upto(job->parameters + biases + BIAS_N_H * width + u, width - u));
+            const vf z = vf_load(job->from_h + GATE_Z * GRULET_BLOCK_ROWS + u);
+            const vf r = vf_load(job->from_h + GATE_R * GRULET_BLOCK_ROWS + u);
             const vf n = tanh_gate(vf_add(from_x, vf_mul(r, from_h)));
-            const vf blended = vf_add(n, vf_mul(z, vf_sub(load_upto(h, rows - u), n)));
+            const vf blended = vf_add(n, vf_mul(z, vf_sub(load_upto(job->h + u, rows - u), n)));
             const vf state = vf_less(vf_abs(blended), vf_set(5.421010862e-20f), vf_set(0.0f), blended); /* 2^-64 */
-            store_upto(h, state, rows - u);
-            store_upto(y, state, rows - u);
+            store_upto(job->h + u, state, rows - u);
+            store_upto(job->y + u, state, rows - u);
         }
 }
 
-static void scaled_gates(const grulet_task *task, const gru_job *jobs, uint32_t count)
+static void scaled_gates(const gru_job *jobs, uint32_t count)
 {
-    gates_width(task, jobs, count, GRULET_BLOCK_ROWS, GRULET_BLOCK_ROWS, 1);
+    gates(jobs, count, GRULET_BLOCK_ROWS, GRULET_BLOCK_ROWS, 1);
 }
-static void f32_gates(const grulet_task *task, const gru_job *jobs, uint32_t count)
+static void f32_gates(const gru_job *jobs, uint32_t count)
 {
-    gates_width(task, jobs, count, GRULET_BLOCK_ROWS, GRULET_BLOCK_ROWS, 0);
+    gates(jobs, count, GRULET_BLOCK_ROWS, GRULET_BLOCK_ROWS, 0);
 }
-static void narrow_gates(const grulet_task *task, const gru_job *jobs, uint32_t count)
+static void narrow_gates(const gru_job *jobs, uint32_t count, uint32_t rows, int scaled)
 {
-    gates_width(task, jobs, count, jobs[0].block.width, jobs[0].block.rows, mode_of(task->op) != MODE_F32);
+    const uint32_t width = grulet_round_up(rows, GRULET_GROUP);
+    if (scaled) gates(jobs, count, width, rows, 1);
+    else gates(jobs, count, width, rows, 0);
 }
 
-static void compute_gates(const grulet_task *task, const gru_job *jobs, uint32_t count)
+static void compute_gates(const grulet_op *op, const gru_job *jobs, uint32_t count, uint32_t rows)
 {
-#ifdef NO_GATES
-    return;
-#endif
-    if (jobs[0].block.rows < GRULET_BLOCK_ROWS) narrow_gates(task, jobs, count);
-    else if (mode_of(task->op) == MODE_F32) f32_gates(task, jobs, count);
-    else scaled_gates(task, jobs, count);
+    const int scaled = mode_of(op) != MODE_F32;
+    if (rows < GRULET_BLOCK_ROWS) narrow_gates(jobs, count, rows, scaled);
+    else if (scaled) scaled_gates(jobs, count);
+    else f32_gates(jobs, count);
 }
 
 static void prepare_x(const grulet_task *task, grulet_stream *const *streams, size_t count)
@@ -352,110 +379,98 @@ static void prepare_h(const grulet_task *task, const grulet_stream *stream)
     prepare(stream->h_operand, stream->state + task->h, task->op->units, 1.0f, mode_of(task->op));
 }
 
-/* The sums of up to GRULET_TILE frames from the input panel of a block. */
-static void sum_x(const grulet_task *task, const gru_block *block, grulet_stream *const *streams, float *const *sums,
-                  uint32_t frames)
+static void set_job(gru_job *job, const grulet_task *task, const grulet_stream *stream, uint32_t index,
+                    const unsigned char *parameters, const float *from_x, float *from_h)
 {
-    const void *operands[GRULET_TILE];
-    for (uint32_t f = 0; f < frames; f++) operands[f] = streams[f]->x_operand;
-    panel_sums(SUMS_OF_3[mode_of(task->op)], sums, block->x_panel, operands, frames, task->op->inputs, block->width,
-               block->x_row_sums);
+    job->from_x = from_x;
+    job->from_h = from_h;
+    job->parameters = (const float *)(const void *)parameters;
+    job->h = stream->state + task->h + index * GRULET_BLOCK_ROWS;
+    job->y = stream->arena + task->y + index * GRULET_BLOCK_ROWS;
+    job->x_level = stream->x_level;
 }
-
-static void sum_h(const grulet_task *task, const gru_block *block, grulet_stream *const *streams, float *const *sums,
-                  uint32_t frames)
-{
-    const void *operands[GRULET_TILE];
-    for (uint32_t f = 0; f < frames; f++) operands[f] = streams[f]->h_operand;
-    panel_sums(SUMS_OF_3[mode_of(task->op)], sums, block->h_panel, operands, frames, task->op->units, block->width,
-               block->h_row_sums);
-}
-
-enum { GATE_SUMS = 3 * GRULET_BLOCK_ROWS };
 
 /* All blocks of one frame, in the order of the sweep.  `projected`: the sums from the input panels, if they are there. */
-static void gru_frame(const grulet_task *task, grulet_stream *stream, const float *projected)
+static void gru_frame(const grulet_task *task, const grulet_stream *stream, const gru_layouts *layouts,
+                      const float *projected)
 {
-    const mode m = mode_of(task->op);
-    const size_t block_bytes = (size_t)(gru_block_of(task->op, task->data, 0, m).end - task->data);
-    const uint32_t blocks = block_count(task->op);
+    const grulet_op *op = task->op;
+    const uint32_t blocks = block_count(op);
+    const void *const x_operand = stream->x_operand, *const h_operand = stream->h_operand;
     gru_job jobs[GRULET_TILE];
     for (uint32_t i = 0, count = 0; i < blocks; i++) {
         const uint32_t index = block_index(task, i);
-        gru_job *job = &jobs[count];
-        float *from_x = stream->sums + count * 2 * GATE_SUMS;
-        job->block = gru_block_of(task->op, task->data + index * block_bytes, index, m);
-        job->stream = stream;
-        job->from_h = from_x + GATE_SUMS;
-        job->from_x = projected ? projected + index * GATE_SUMS : from_x;
-        if (!projected) sum_x(task, &job->block, &stream, &from_x, 1);
-        sum_h(task, &job->block, &stream, &job->from_h, 1);
-        count++;
-        if (count == GRULET_TILE || i + 1 == blocks ||
-            block_rows(task->op, block_index(task, i + 1)) != job->block.rows) {
-            compute_gates(task, jobs, count);
+        const gru_layout *at = layout_of(layouts, op, index);
+        const unsigned char *block = task->data + index * layouts->full.end;
+        float *from_x = stream->sums + count * 2 * GATE_SUMS, *from_h = from_x + GATE_SUMS;
+        if (!projected) sum_x(op, at, block, &from_x, &x_operand, 1);
+        sum_h(op, at, block, &from_h, &h_operand, 1);
+        set_job(&jobs[count++], task, stream, index, block + at->parameters,
+                projected ? projected + index * GATE_SUMS : from_x, from_h);
+        if (count == GRULET_TILE || i + 1 == blocks || layout_of(layouts, op, block_index(task, i + 1)) != at) {
+            compute_gates(op, jobs, count, block_rows(op, index));
             count = 0;
         }
     }
 }
 
 /* One block of all streams, GRULET_TILE at a time: the block's weights are read once, and then from the nearest cache. */
-static void gru_block_of_streams(const grulet_task *task, const gru_block *block, grulet_stream *const *streams,
-                                 size_t count)
+static void gru_block_of_streams(const grulet_task *task, const gru_layout *at, uint32_t index,
+                                 const unsigned char *block, grulet_stream *const *streams, size_t count)
 {
-    gru_job jobs[GRULET_TILE];
+    const void *x_operands[GRULET_TILE], *h_operands[GRULET_TILE];
     float *from_x[GRULET_TILE], *from_h[GRULET_TILE];
-    for (uint32_t k = 0; k < GRULET_TILE; k++) {
-        from_x[k] = streams[0]->sums + k * 2 * GATE_SUMS;
-        from_h[k] = from_x[k] + GATE_SUMS;
-        jobs[k].block = *block;
-        jobs[k].from_x = from_x[k];
-        jobs[k].from_h = from_h[k];
-    }
+    gru_job jobs[GRULET_TILE];
     for (size_t s = 0; s < count; s += GRULET_TILE) {
         const uint32_t frames = count - s < GRULET_TILE ? (uint32_t)(count - s) : GRULET_TILE;
-        sum_x(task, block, streams + s, from_x, frames);
-        sum_h(task, block, streams + s, from_h, frames);
-        for (uint32_t k = 0; k < frames; k++) jobs[k].stream = streams[s + k];
-        compute_gates(task, jobs, frames);
+        for (uint32_t k = 0; k < frames; k++) {
+            x_operands[k] = streams[s + k]->x_operand;
+            h_operands[k] = streams[s + k]->h_operand;
+            from_x[k] = streams[0]->sums + k * 2 * GATE_SUMS;
+            from_h[k] = from_x[k] + GATE_SUMS;
+            set_job(&jobs[k], task, streams[s + k], index, block + at->parameters, from_x[k], from_h[k]);
+        }
+        sum_x(task->op, at, block, from_x, x_operands, frames);
+        sum_h(task->op, at, block, from_h, h_operands, frames);
+        compute_gates(task->op, jobs, frames, block_rows(task->op, index));
     }
 }
 
 static void gru(const grulet_task *task, grulet_stream *const *streams, size_t count)
 {
+    const gru_layouts layouts = gru_layouts_of(task->op);
     prepare_x(task, streams, count);
     for (size_t s = 0; s < count; s++) prepare_h(task, streams[s]);
     if (count == 1) {
-        gru_frame(task, streams[0], NULL);
+        gru_frame(task, streams[0], &layouts, NULL);
         return;
     }
-    const unsigned char *data = task->data;
-    for (uint32_t index = 0; index < block_count(task->op); index++) {
-        const gru_block block = gru_block_of(task->op, data, index, mode_of(task->op));
-        gru_block_of_streams(task, &block, streams, count);
-        data = block.end;
-    }
+    for (uint32_t index = 0; index < block_count(task->op); index++)
+        gru_block_of_streams(task, layout_of(&layouts, task->op, index), index, task->data + index * layouts.full.end,
+                             streams, count);
 }
 
 /* The input panels for all frames at once; then frame by frame only the recurrent panels. */
 static void gru_sequence(const grulet_task *task, grulet_stream *const *lanes, size_t count)
 {
-    const unsigned char *data = task->data;
+    const grulet_op *op = task->op;
+    const gru_layouts layouts = gru_layouts_of(op);
     grulet_task step = *task;
     prepare_x(task, lanes, count);
-    for (uint32_t index = 0; index < block_count(task->op); index++) {
-        const gru_block block = gru_block_of(task->op, data, index, mode_of(task->op));
+    for (uint32_t index = 0; index < block_count(op); index++)
         for (size_t f = 0; f < count; f += GRULET_TILE) {
             const uint32_t frames = count - f < GRULET_TILE ? (uint32_t)(count - f) : GRULET_TILE;
+            const void *operands[GRULET_TILE];
             float *sums[GRULET_TILE];
-            for (uint32_t k = 0; k < frames; k++) sums[k] = lanes[f + k]->projected + index * GATE_SUMS;
-            sum_x(task, &block, lanes + f, sums, frames);
+            for (uint32_t k = 0; k < frames; k++) {
+                operands[k] = lanes[f + k]->x_operand;
+                sums[k] = lanes[f + k]->projected + index * GATE_SUMS;
+            }
+            sum_x(op, layout_of(&layouts, op, index), task->data + index * layouts.full.end, sums, operands, frames);
         }
-        data = block.end;
-    }
     for (size_t f = 0; f < count; f++, step.backwards ^= 1) {
         prepare_h(&step, lanes[f]);
-        gru_frame(&step, lanes[f], lanes[f]->projected);
+        gru_frame(&step, lanes[f], &layouts, lanes[f]->projected);
     }
 }
 
@@ -550,21 +565,25 @@ static int take_frame(float *to, const float *x, uint32_t n)
 }
 
 /* Whole 64-byte lines, added up, as fast as this ISA can read: vectors in four sums; single lanes in one, which compilers
- * vectorize (GCC 12 gets four interleaved sums wrong at -O3 -mavx2). */
+ * vectorize (GCC 12 gets several interleaved sums wrong at -O3 -mavx2). */
 static uint32_t read_lines(const unsigned char *lines, size_t bytes)
 {
-    enum { SUMS = LANES == 1 ? 1 : 4 };
+    enum { SUMS = LANES == 1 ? 1 : 4, ROUND = LANES == 1 ? 1 : 8 };
+    const unsigned char *const end = lines + bytes;
     uint32_t words[LANES], total = 0;
+    float lanes[LANES];
     vi sums[SUMS];
     for (int s = 0; s < SUMS; s++) sums[s] = vf_bits(vf_set(0.0f));
-    size_t at = 0;
-    for (; at + SUMS * sizeof words <= bytes; at += SUMS * sizeof words)
-        for (int s = 0; s < SUMS; s++)
-            sums[s] = vi_add(sums[s], vf_bits(vf_load((const float *)(const void *)(lines + at) + s * LANES)));
-    for (; at < bytes; at += sizeof words)
-        sums[0] = vi_add(sums[0], vf_bits(vf_load((const float *)(const void *)(lines + at))));
+    for (; (size_t)(end - lines) >= ROUND * sizeof words; lines += ROUND * sizeof words)
+        for (int i = 0; i < ROUND; i++) {
+            sums[i % SUMS] = vi_add(sums[i % SUMS], vf_bits(vf_load((const float *)(const void *)lines + i * LANES)));
+            KEEP_IN_REGISTER(sums[i % SUMS]);
+        }
+    for (; lines < end; lines += sizeof words)
+        sums[0] = vi_add(sums[0], vf_bits(vf_load((const float *)(const void *)lines)));
     for (int s = 1; s < SUMS; s++) sums[0] = vi_add(sums[0], sums[s]);
-    memcpy(words, &sums[0], sizeof words);
+    vf_store(lanes, vi_float(sums[0]));
+    memcpy(words, lanes, sizeof words);
     for (int lane = 0; lane < LANES; lane++) total += words[lane];
     return total;
 }
