@@ -14,6 +14,15 @@
 #pragma fp_contract(off)
 #endif
 
+/* Before a loop of constant count: unroll it early, so that arrays of vectors become registers. */
+#if defined(__clang__)
+#define UNROLL _Pragma("unroll")
+#elif defined(__GNUC__)
+#define UNROLL _Pragma("GCC unroll 16")
+#else
+#define UNROLL
+#endif
+
 /* GCC copies the sums of a long loop from register to register; an empty instruction that reads and writes `v` stops it. */
 #if defined(__GNUC__) && !defined(__clang__) && (defined(__AVX2__))
 #define KEEP_IN_REGISTER(v) __asm__("" : "+v"(v))

@@ -11,7 +11,7 @@
  *   vf_min(a, b), vf_max(a, b)   a < b ? a : b and a > b ? a : b, so that a NaN in `a` gives b
  *   vf_abs, vf_copysign(magnitude, sign)
  *   vf_less(a, b, t, e)  per lane a < b ? t : e
- *   vf_bits, vi_float    reinterpret;  vi_add, vi_sub, vi_shift_left_23
+ *   vf_bits, vi_float    reinterpret;  vi_add, vi_shift_left_23
  *   vi_round(v)          the nearest integers of |v| <= 32767, ties to even
  *   vf_largest(v)        the largest of the lanes, none of which is a NaN
  *   put_int16(operand, stride, i, v), put_int8(operand, i, v)   store LANES integers as the operand's elements i...

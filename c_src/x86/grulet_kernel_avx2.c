@@ -47,7 +47,6 @@ KERNEL_INLINE vf vf_copysign(vf magnitude, vf sign)
     return _mm256_or_ps(magnitude, _mm256_and_ps(sign, _mm256_set1_ps(-0.0f)));
 }
 KERNEL_INLINE vi vi_add(vi a, vi b) { return _mm256_add_epi32(a, b); }
-KERNEL_INLINE vi vi_sub(vi a, vi b) { return _mm256_sub_epi32(a, b); }
 KERNEL_INLINE vi vi_shift_left_23(vi v) { return _mm256_slli_epi32(v, 23); }
 
 KERNEL_INLINE vi vi_round(vf v) { return _mm256_cvtps_epi32(v); }
@@ -71,13 +70,17 @@ KERNEL_INLINE void put_int8(void *operand, uint32_t i, vi level)
     _mm_storel_epi64((__m128i *)(void *)((int8_t *)operand + i), _mm_packs_epi16(words, words));
 }
 
-enum { AHEAD = 1024 }; /* bytes: weights that come from L2 or further are asked for this early */
-
 /* The exact sums of eight rows, converted; later spans are added to what stands in `sums`. */
 KERNEL_INLINE void add_span(float *sums, vi exact, uint32_t first)
 {
     const vf sum = _mm256_cvtepi32_ps(exact);
     vf_store(sums, first ? vf_add(vf_load(sums), sum) : sum);
+}
+
+KERNEL_INLINE uint32_t span_groups(uint32_t inputs, uint32_t first)
+{
+    const uint32_t rest = inputs - first;
+    return ((rest < GRULET_SPAN ? rest : GRULET_SPAN) + GRULET_GROUP - 1) / GRULET_GROUP;
 }
 
 /* A register holds 4 rows x 2 pair sums; four registers a set. */
@@ -87,18 +90,16 @@ KERNEL_INLINE void int16_sums(float *sums, const unsigned char *weights, const i
     const int quads = (int)width / 4;
     uint32_t first = 0;
     do {
-        const uint32_t end = inputs - first > GRULET_SPAN ? first + GRULET_SPAN : inputs;
         vi pairs[3][4];
         for (int set = 0; set < sets; set++)
             for (int q = 0; q < 4; q++) pairs[set][q] = _mm256_setzero_si256();
-        for (uint32_t i = first; i < end; i += GRULET_GROUP) {
+        for (uint32_t groups = span_groups(inputs, first); groups > 0; groups--, x += GRULET_GROUP) {
             int64_t four;
-            memcpy(&four, x + i, sizeof four);
+            memcpy(&four, x, sizeof four);
             const vi levels = _mm256_set1_epi64x(four);
             for (int set = 0; set < sets; set++)
                 for (int q = 0; q < quads; q++, weights += 16) {
                     const __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)weights);
-                    _mm_prefetch((const char *)weights + AHEAD, _MM_HINT_T0);
                     pairs[set][q] = vi_add(pairs[set][q], _mm256_madd_epi16(_mm256_cvtepi8_epi16(bytes), levels));
                 }
         }
@@ -110,30 +111,54 @@ KERNEL_INLINE void int16_sums(float *sums, const unsigned char *weights, const i
     } while ((first += GRULET_SPAN) < inputs);
 }
 
-/* A register holds 8 rows; two registers a set. */
+/* One group: a register holds 8 rows, two registers a set. */
+KERNEL_INLINE void int8_group(vi exact[3][2], const unsigned char *weights, vi levels, vi magnitudes, uint32_t width,
+                              const int sets)
+{
+    const vi ones = _mm256_set1_epi16(1);
+    for (int set = 0; set < sets; set++, weights += GRULET_GROUP * width)
+        for (int half = 0; half < 2; half++) {
+            const int *at = (const int *)(const void *)weights + half * LANES;
+            const uint32_t rows = width > (uint32_t)(half * LANES) ? width - (uint32_t)(half * LANES) : 0;
+            const vi w = width == GRULET_BLOCK_ROWS ? _mm256_loadu_si256((const vi *)(const void *)at)
+                                                    : _mm256_maskload_epi32(at, first_lanes(rows));
+            const vi pairs = _mm256_maddubs_epi16(magnitudes, _mm256_sign_epi8(w, levels));
+            exact[set][half] = vi_add(exact[set][half], _mm256_madd_epi16(pairs, ones));
+            KEEP_IN_REGISTER(exact[set][half]);
+        }
+}
+
+KERNEL_INLINE vi group_of(vi four, int group)
+{
+    switch (group) {
+    case 0: return _mm256_shuffle_epi32(four, 0x00);
+    case 1: return _mm256_shuffle_epi32(four, 0x55);
+    case 2: return _mm256_shuffle_epi32(four, 0xAA);
+    default: return _mm256_shuffle_epi32(four, 0xFF);
+    }
+}
+
 KERNEL_INLINE void int8_sums(float *sums, const unsigned char *weights, const int8_t *x, uint32_t inputs, uint32_t width,
                              const int sets)
 {
-    const vi ones = _mm256_set1_epi16(1);
-    const vi lanes[2] = {first_lanes(width), first_lanes(width > LANES ? width - LANES : 0)};
+    const uint32_t group_bytes = GRULET_GROUP * width * (uint32_t)sets;
     uint32_t first = 0;
     do {
-        const uint32_t end = inputs - first > GRULET_SPAN ? first + GRULET_SPAN : inputs;
+        const uint32_t groups = span_groups(inputs, first);
         vi exact[3][2];
         for (int set = 0; set < sets; set++) exact[set][0] = exact[set][1] = _mm256_setzero_si256();
-        for (uint32_t i = first; i < end; i += GRULET_GROUP) {
+        for (uint32_t fours = groups / 4; fours > 0; fours--, weights += 4 * group_bytes, x += 4 * GRULET_GROUP) {
+            const vi levels = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)x));
+            const vi magnitudes = _mm256_abs_epi8(levels);
+            for (int g = 0; g < 4; g++)
+                int8_group(exact, weights + (uint32_t)g * group_bytes, group_of(levels, g), group_of(magnitudes, g), width,
+                           sets);
+        }
+        for (uint32_t rest = groups % 4; rest > 0; rest--, weights += group_bytes, x += GRULET_GROUP) {
             int32_t four;
-            memcpy(&four, x + i, sizeof four);
-            const vi levels = _mm256_set1_epi32(four), magnitudes = _mm256_abs_epi8(levels);
-            for (int set = 0; set < sets; set++, weights += GRULET_GROUP * width)
-                for (int half = 0; half < 2; half++) {
-                    const int *at = (const int *)(const void *)weights + half * LANES;
-                    const vi w = width == GRULET_BLOCK_ROWS ? _mm256_loadu_si256((const vi *)(const void *)at)
-                                                            : _mm256_maskload_epi32(at, lanes[half]);
-                    const vi pairs = _mm256_maddubs_epi16(magnitudes, _mm256_sign_epi8(w, levels));
-                    _mm_prefetch((const char *)at + AHEAD, _MM_HINT_T0);
-                    exact[set][half] = vi_add(exact[set][half], _mm256_madd_epi16(pairs, ones));
-                }
+            memcpy(&four, x, sizeof four);
+            const vi levels = _mm256_set1_epi32(four);
+            int8_group(exact, weights, levels, _mm256_abs_epi8(levels), width, sets);
         }
         for (int set = 0; set < sets; set++)
             for (int half = 0; half < 2; half++)

@@ -46,7 +46,6 @@ KERNEL_INLINE vf vf_copysign(vf magnitude, vf sign) /* 0xF8: a | (b & c) */
     return vi_float(_mm512_ternarylogic_epi32(vf_bits(magnitude), vf_bits(sign), _mm512_set1_epi32((int)0x80000000), 0xF8));
 }
 KERNEL_INLINE vi vi_add(vi a, vi b) { return _mm512_add_epi32(a, b); }
-KERNEL_INLINE vi vi_sub(vi a, vi b) { return _mm512_sub_epi32(a, b); }
 KERNEL_INLINE vi vi_shift_left_23(vi v) { return _mm512_slli_epi32(v, 23); }
 
 KERNEL_INLINE vi vi_round(vf v)
@@ -100,7 +99,7 @@ KERNEL_INLINE vi one_group(const unsigned char *x)
 /* The weights of one group; `width` 16: whole registers; narrower (the last block): masked. */
 KERNEL_INLINE void load_weights(vi w[3], const unsigned char *weights, uint32_t width, const int sets)
 {
-    for (int set = 0; set < sets; set++, weights += GRULET_GROUP * width)
+    UNROLL for (int set = 0; set < sets; set++, weights += GRULET_GROUP * width)
         w[set] = width == GRULET_BLOCK_ROWS ? _mm512_loadu_si512(weights)
                                             : _mm512_maskz_loadu_epi32(first_lanes(width), weights);
 }
@@ -108,72 +107,142 @@ KERNEL_INLINE void load_weights(vi w[3], const unsigned char *weights, uint32_t 
 /* The empty instruction makes GCC keep every sum in its register; otherwise it moves them about in the loop. */
 KERNEL_INLINE void dots(vi sums[3], const vi w[3], vi x, const int sets)
 {
-    for (int set = 0; set < sets; set++) {
+    UNROLL for (int set = 0; set < sets; set++) {
         sums[set] = _mm512_dpbusd_epi32(sums[set], x, w[set]);
         KEEP_IN_REGISTER(sums[set]);
     }
 }
 
-/* The dot instruction takes 4-5 cycles and two start per cycle: one plane of one frame is summed in several CHAINS to keep
- * it fed; more planes or frames are chains enough. */
-enum { CHAINS = 4 };
+/* Exact sums to floats.  `add`: to what stands there from the spans before. */
+KERNEL_INLINE void put_sums(float *sums, const vi exact[3], const int sets, const int add)
+{
+    UNROLL for (int set = 0; set < sets; set++) {
+        const vf sum = _mm512_cvt_roundepi32_ps(exact[set], _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+        float *to = sums + set * GRULET_BLOCK_ROWS;
+        vf_store(to, add ? vf_add(vf_load(to), sum) : sum);
+    }
+}
 
-/* The sums of `groups` groups of all planes and frames, chain by chain. */
+/* What the sums start from: minus the surplus of the levels' offset; the high plane of two starts from 0. */
+KERNEL_INLINE void start(vi sums[3], const int32_t *row_sums, uint32_t width, const int sets, const int shift)
+{
+    UNROLL for (int set = 0; set < sets; set++, row_sums += width) {
+        const vi row_sum = width == GRULET_BLOCK_ROWS ? _mm512_loadu_si512(row_sums)
+                                                      : _mm512_maskz_loadu_epi32(first_lanes(width), row_sums);
+        sums[set] = shift ? _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_slli_epi32(row_sum, (unsigned)shift))
+                          : _mm512_setzero_si512();
+    }
+}
+
+KERNEL_INLINE void add_sums(vi sums[3], const vi others[3], const int sets)
+{
+    UNROLL for (int set = 0; set < sets; set++) sums[set] = _mm512_add_epi32(sums[set], others[set]);
+}
+
+KERNEL_INLINE void add_planes(vi low[3], const vi high[3], const int sets)
+{
+    UNROLL for (int set = 0; set < sets; set++) low[set] = _mm512_add_epi32(_mm512_slli_epi32(high[set], 8), low[set]);
+}
+
+/* One span of one frame, bound by loads: the operand comes four groups at a time.  The dot instruction takes 4-5 cycles and
+ * two start per cycle: groups are summed in four chains, or two chains of both planes. */
+KERNEL_INLINE void one_frame(float *sums, const unsigned char *weights, const unsigned char *x, uint32_t stride,
+                             uint32_t groups, uint32_t width, const int sets, const int32_t *row_sums, const int planes,
+                             const int add)
+{
+    const uint32_t group_bytes = GRULET_GROUP * width * (uint32_t)sets;
+    vi a[3], b[3], c[3], d[3], w[3]; /* one plane: four chains; two: a, b low bytes, c, d high bytes */
+    start(a, row_sums, width, sets, planes == 2 ? 15 : 7);
+    start(b, row_sums, width, sets, 0);
+    start(c, row_sums, width, sets, 0);
+    start(d, row_sums, width, sets, 0);
+    for (; groups >= 4; groups -= 4, weights += 4 * group_bytes, x += 4 * GRULET_GROUP) {
+        const vi first = four_groups(x), second = planes == 2 ? four_groups(x + stride) : first;
+        load_weights(w, weights, width, sets);
+        dots(a, w, group_of(second, 0), sets);
+        if (planes == 2) dots(c, w, group_of(first, 0), sets);
+        load_weights(w, weights + group_bytes, width, sets);
+        dots(b, w, group_of(second, 1), sets);
+        if (planes == 2) dots(d, w, group_of(first, 1), sets);
+        load_weights(w, weights + 2 * group_bytes, width, sets);
+        dots(planes == 2 ? a : c, w, group_of(second, 2), sets);
+        if (planes == 2) dots(c, w, group_of(first, 2), sets);
+        load_weights(w, weights + 3 * group_bytes, width, sets);
+        dots(planes == 2 ? b : d, w, group_of(second, 3), sets);
+        if (planes == 2) dots(d, w, group_of(first, 3), sets);
+    }
+    for (; groups > 0; groups--, weights += group_bytes, x += GRULET_GROUP) {
+        load_weights(w, weights, width, sets);
+        dots(a, w, one_group(planes == 2 ? x + stride : x), sets);
+        if (planes == 2) dots(c, w, one_group(x), sets);
+    }
+    add_sums(a, b, sets);
+    add_sums(c, d, sets);
+    if (planes == 2) add_planes(a, c, sets);
+    else add_sums(a, c, sets);
+    put_sums(sums, a, sets, add);
+}
+
+/* One span of four frames, bound by the dots: the load units spread each group. */
+KERNEL_INLINE void four_frames(float *const *sums, const unsigned char *weights, const unsigned char *const *x,
+                               uint32_t stride, uint32_t groups, uint32_t width, const int sets, const int32_t *row_sums,
+                               const int planes, const int add)
+{
+    const uint32_t group_bytes = GRULET_GROUP * width * (uint32_t)sets;
+    const unsigned char *x0 = x[0], *x1 = x[1], *x2 = x[2], *x3 = x[3];
+    vi a[3], b[3], c[3], d[3], a_high[3], b_high[3], c_high[3], d_high[3], w[3];
+    start(a, row_sums, width, sets, planes == 2 ? 15 : 7);
+    start(b, row_sums, width, sets, planes == 2 ? 15 : 7);
+    start(c, row_sums, width, sets, planes == 2 ? 15 : 7);
+    start(d, row_sums, width, sets, planes == 2 ? 15 : 7);
+    start(a_high, row_sums, width, sets, 0);
+    start(b_high, row_sums, width, sets, 0);
+    start(c_high, row_sums, width, sets, 0);
+    start(d_high, row_sums, width, sets, 0);
+    for (size_t at = 0; groups > 0; groups--, weights += group_bytes, at += GRULET_GROUP) {
+        load_weights(w, weights, width, sets);
+        dots(a, w, one_group(x0 + at + (planes == 2 ? stride : 0)), sets);
+        dots(b, w, one_group(x1 + at + (planes == 2 ? stride : 0)), sets);
+        dots(c, w, one_group(x2 + at + (planes == 2 ? stride : 0)), sets);
+        dots(d, w, one_group(x3 + at + (planes == 2 ? stride : 0)), sets);
+        if (planes == 1) continue;
+        dots(a_high, w, one_group(x0 + at), sets);
+        dots(b_high, w, one_group(x1 + at), sets);
+        dots(c_high, w, one_group(x2 + at), sets);
+        dots(d_high, w, one_group(x3 + at), sets);
+    }
+    if (planes == 2) {
+        add_planes(a, a_high, sets);
+        add_planes(b, b_high, sets);
+        add_planes(c, c_high, sets);
+        add_planes(d, d_high, sets);
+    }
+    put_sums(sums[0], a, sets, add);
+    put_sums(sums[1], b, sets, add);
+    put_sums(sums[2], c, sets, add);
+    put_sums(sums[3], d, sets, add);
+}
+
+/* All spans.  `planes`: bytes of a level. */
 KERNEL_INLINE void integer_sums(float *const *sums, const unsigned char *weights, const void *const *operands,
                                 const int frames, uint32_t inputs, uint32_t width, const int sets,
                                 const int32_t *row_sums, const int planes)
 {
-    const uint32_t stride = grulet_round_up(inputs, 64), group_bytes = GRULET_GROUP * width * (uint32_t)sets;
-    const int chains = frames * planes * sets >= 12 ? 1 : frames * planes * sets >= 6 ? 2 : CHAINS;
-    uint32_t first = 0;
-    do {
-        const uint32_t groups = (grulet_round_up(inputs - first > GRULET_SPAN ? GRULET_SPAN : inputs - first, GRULET_GROUP)) / GRULET_GROUP;
-        const unsigned char *x[FRAMES];
-        vi chain[CHAINS][FRAMES][2][3];
-        for (int frame = 0; frame < frames; frame++) x[frame] = (const unsigned char *)operands[frame] + first;
-        for (int set = 0; set < sets; set++, row_sums += width) {
-            const vi row_sum = width == GRULET_BLOCK_ROWS ? _mm512_loadu_si512(row_sums)
-                                                          : _mm512_maskz_loadu_epi32(first_lanes(width), row_sums);
-            const vi surplus = _mm512_slli_epi32(row_sum, planes == 2 ? 15 : 7);
-            for (int frame = 0; frame < frames; frame++)
-                for (int plane = 0; plane < planes; plane++)
-                    for (int c = 0; c < chains; c++)
-                        chain[c][frame][plane][set] = plane + 1 == planes && c == 0
-                                                          ? _mm512_sub_epi32(_mm512_setzero_si512(), surplus)
-                                                          : _mm512_setzero_si512();
-        }
-        vi w[3];
-        for (uint32_t fours = groups / 4; fours > 0; fours--, weights += 4 * group_bytes) {
-            vi four[FRAMES][2];
-            for (int frame = 0; frame < frames; frame++, x[frame - 1] += 4 * GRULET_GROUP)
-                for (int plane = 0; plane < planes; plane++)
-                    four[frame][plane] = four_groups(x[frame] + (uint32_t)plane * stride);
-            for (int g = 0; g < 4; g++) {
-                load_weights(w, weights + (uint32_t)g * group_bytes, width, sets);
-                for (int frame = 0; frame < frames; frame++)
-                    for (int plane = 0; plane < planes; plane++)
-                        dots(chain[g % chains][frame][plane], w, group_of(four[frame][plane], g), sets);
-            }
-        }
-        for (uint32_t rest = groups % 4; rest > 0; rest--, weights += group_bytes) {
-            load_weights(w, weights, width, sets);
-            for (int frame = 0; frame < frames; frame++, x[frame - 1] += GRULET_GROUP)
-                for (int plane = 0; plane < planes; plane++)
-                    dots(chain[0][frame][plane], w, one_group(x[frame] + (uint32_t)plane * stride), sets);
-        }
-        for (int frame = 0; frame < frames; frame++)
-            for (int set = 0; set < sets; set++) {
-                vi exact = _mm512_setzero_si512();
-                for (int plane = 0; plane < planes; plane++) {
-                    vi total = chain[0][frame][plane][set];
-                    for (int c = 1; c < chains; c++) total = _mm512_add_epi32(total, chain[c][frame][plane][set]);
-                    exact = plane == 0 ? total : _mm512_add_epi32(_mm512_slli_epi32(exact, 8), total);
-                }
-                const vf sum = _mm512_cvt_roundepi32_ps(exact, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-                float *to = sums[frame] + set * GRULET_BLOCK_ROWS;
-                vf_store(to, first ? vf_add(vf_load(to), sum) : sum);
-            }
-    } while ((first += GRULET_SPAN) < inputs);
+    enum { SPAN_GROUPS = GRULET_SPAN / GRULET_GROUP };
+    const uint32_t stride = grulet_round_up(inputs, 64), rows = width * (uint32_t)sets;
+    uint32_t groups = (inputs + GRULET_GROUP - 1) / GRULET_GROUP;
+    const unsigned char *x[FRAMES];
+    for (int frame = 0; frame < frames; frame++) x[frame] = operands[frame];
+    for (int add = 0;; add = 1) {
+        const uint32_t now = groups < SPAN_GROUPS ? groups : SPAN_GROUPS;
+        if (frames == 1) one_frame(sums[0], weights, x[0], stride, now, width, sets, row_sums, planes, add);
+        else four_frames(sums, weights, x, stride, now, width, sets, row_sums, planes, add);
+        groups -= now;
+        if (groups == 0) return;
+        weights += (size_t)GRULET_SPAN * rows;
+        row_sums += rows;
+        for (int frame = 0; frame < frames; frame++) x[frame] += GRULET_SPAN;
+    }
 }
 
 KERNEL_INLINE void sum_int16(float *const *sums, const unsigned char *panel, const void *const *operands,
@@ -193,25 +262,26 @@ KERNEL_INLINE void sum_int8(float *const *sums, const unsigned char *panel, cons
 KERNEL_INLINE void f32_sums(float *const *sums, const float *weights, const void *const *operands, const int frames,
                             uint32_t inputs, uint32_t width, const int sets, uint32_t group_floats)
 {
-    vf partial[FRAMES][3][GRULET_GROUP];
-    for (int frame = 0; frame < frames; frame++)
-        for (int set = 0; set < sets; set++)
-            for (int j = 0; j < GRULET_GROUP; j++) partial[frame][set][j] = vf_set(0.0f);
+    vf partial[FRAMES * 3][GRULET_GROUP]; /* [frame * sets + set] */
+    const float *x[FRAMES];
+    UNROLL for (int frame = 0; frame < frames; frame++) x[frame] = operands[frame];
+    UNROLL for (int chain = 0; chain < frames * sets; chain++)
+        UNROLL for (int j = 0; j < GRULET_GROUP; j++) partial[chain][j] = vf_set(0.0f);
     for (uint32_t i = 0; i < inputs; i += GRULET_GROUP, weights += group_floats)
-        for (int set = 0; set < sets; set++)
-            for (int j = 0; j < GRULET_GROUP; j++) {
+        UNROLL for (int set = 0; set < sets; set++)
+            UNROLL for (int j = 0; j < GRULET_GROUP; j++) {
                 const float *at = weights + ((uint32_t)set * GRULET_GROUP + (uint32_t)j) * width;
                 const vf w = width == GRULET_BLOCK_ROWS ? vf_load(at) : vf_load_part(at, width);
-                for (int frame = 0; frame < frames; frame++) {
-                    const vf x = vf_set(((const float *)operands[frame])[i + (uint32_t)j]);
-                    partial[frame][set][j] = vf_add(partial[frame][set][j], vf_mul(w, x));
+                UNROLL for (int frame = 0; frame < frames; frame++) {
+                    vf *sum = &partial[frame * sets + set][j];
+                    *sum = vf_add(*sum, vf_mul(w, vf_set(x[frame][i + (uint32_t)j])));
                 }
             }
-    for (int frame = 0; frame < frames; frame++)
-        for (int set = 0; set < sets; set++)
-            vf_store(sums[frame] + set * GRULET_BLOCK_ROWS,
-                     vf_add(vf_add(partial[frame][set][0], partial[frame][set][1]),
-                            vf_add(partial[frame][set][2], partial[frame][set][3])));
+    UNROLL for (int frame = 0; frame < frames; frame++)
+        UNROLL for (int set = 0; set < sets; set++) {
+            const vf *sum = partial[frame * sets + set];
+            vf_store(sums[frame] + set * GRULET_BLOCK_ROWS, vf_add(vf_add(sum[0], sum[1]), vf_add(sum[2], sum[3])));
+        }
 }
 
 KERNEL_INLINE void sum_f32(float *const *sums, const unsigned char *panel, const void *const *operands,
