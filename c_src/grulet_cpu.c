@@ -11,6 +11,15 @@ static const grulet_kernel *const KERNELS[] = {
 #ifdef GRULET_HAVE_AVX2
     &grulet_kernel_avx2,
 #endif
+#ifdef GRULET_HAVE_DOTPROD
+    &grulet_kernel_dotprod,
+#endif
+#ifdef GRULET_HAVE_NEON
+    &grulet_kernel_neon,
+#endif
+#ifdef GRULET_HAVE_ARMV7NEON
+    &grulet_kernel_armv7neon,
+#endif
     &grulet_kernel_generic,
 };
 

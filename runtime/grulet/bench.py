@@ -68,24 +68,38 @@ def measure(
     contestants: Mapping[str, Callable[[int], object]],
     steps: int,
     progress: Callable[[int], object] = lambda done: None,
+    *,
+    round_steps: int = ROUND,
+    fewer: Mapping[str, int] | None = None,
+    before: Mapping[str, Callable[[], object]] | None = None,
 ) -> dict[str, NDArray[np.int64]]:
     """Time ``steps`` calls of every contestant, in turn, a round at a time; nanoseconds of every call.
 
     A contestant is called with the number of the step.  The first round of each warms up and is not counted.
+    ``fewer``: how often to call those that are too slow for ``steps`` calls, in whole rounds spread over the run.
+    ``before``: what to call, not timed, before each round of a contestant.
     """
     clock = time.perf_counter_ns
-    times = {name: np.empty(steps, np.int64) for name in contestants}
-    for start in range(-ROUND, steps, ROUND):
-        stop = min(start + ROUND, steps)
+    steps_of = {name: min(steps, (fewer or {}).get(name, steps)) for name in contestants}
+    times = {name: np.empty(count, np.int64) for name, count in steps_of.items()}
+    reached = dict.fromkeys(contestants, -round_steps)
+    for start in range(-round_steps, steps, round_steps):
+        stop = max(0, min(start + round_steps, steps))
         for name, call in contestants.items():
+            due = steps_of[name] * stop // steps
+            if stop < steps:
+                due -= due % round_steps
+            if before and name in before and due > reached[name]:
+                before[name]()
             row = times[name]
-            for step in range(start, stop):
+            for step in range(reached[name], due):
                 begin = clock()
                 call(step)
                 taken = clock() - begin
                 if step >= 0:
                     row[step] = taken
-        progress(max(0, stop))
+            reached[name] = due
+        progress(stop)
     return times
 
 

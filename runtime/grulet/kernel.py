@@ -113,6 +113,10 @@ class KernelStream:
             bad = np.flatnonzero(~np.isfinite(frames).all(axis=1))
             raise FrameError(f"frame {bad[0]} of {len(frames)} holds a NaN or an infinity; none was run")
 
+    def step_operator(self, index: int) -> bool:
+        """Run one operator on the values as they stand; False, and nothing is done, where the model has fewer."""
+        return not lib.grulet_step_operator(self._stream, index)
+
     def reset(self) -> None:
         """Back to the initial state."""
         lib.grulet_stream_reset(self._stream)

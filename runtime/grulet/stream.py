@@ -90,6 +90,13 @@ class Stream:
         if frame.shape != shape:
             raise FrameError(f"shape {wanted} was expected, not {frame.shape}")
 
+    def step_operator(self, index: int) -> bool:
+        """Run one operator of `Model.ops` on the values and state as they stand: for measuring what it costs.
+
+        A step is all of them in order.  For an index behind the last nothing is done: False, the cost of the call.
+        """
+        return self._kernel.step_operator(index)
+
     def reset(self) -> None:
         """Back to the model's initial state."""
         self._kernel.reset()

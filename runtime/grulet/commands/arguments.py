@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,37 @@ def positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"a whole number of at least 1 was expected, not {text!r}")
     return number
+
+
+def whole(least: int, most: int) -> Callable[[str], int]:
+    """Argparse type: a whole number from ``least`` to ``most``."""
+
+    def number(text: str) -> int:
+        # The length bounds the work: int() of a million digits takes long.
+        if re.fullmatch(r"[0-9]{1,18}", text) is None or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"a whole number from {least:,} to {most:,} was expected, not {text!r}")
+        return int(text)
+
+    return number
+
+
+def period(text: str) -> int:
+    """Argparse type: a time such as ``10ms``, ``500us``, ``1s`` or ``0.01`` (seconds); nanoseconds."""
+    units = {"": 1.0, "s": 1.0, "ms": 1e-3, "us": 1e-6}
+    match = re.fullmatch(r"([0-9]+\.?[0-9]*|\.[0-9]+) ?(s|ms|us|)", text, re.ASCII)
+    seconds = float(match[1]) * units[match[2]] if match else 0.0
+    if not 1e-6 <= seconds <= 60:
+        raise argparse.ArgumentTypeError(
+            f"a time from 1us to 60s was expected, such as 10ms, 500us, 1s or 0.01 (seconds), not {text!r}"
+        )
+    return round(seconds * 1e9)
+
+
+def picture(text: str) -> str:
+    """Argparse type: the name of a picture, in a format that its ending names."""
+    if Path(text).suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise argparse.ArgumentTypeError(f"the name of a .png, .svg or .pdf file was expected, not {text!r}")
+    return text
 
 
 def read_frames(path: str) -> NDArray[np.float32]:

@@ -1,27 +1,42 @@
-"""Measure the latency of a frame: p50, p99, p99.9 and worst, beside the cost of merely reading the weights."""
+"""Measure the latency of a frame: p50, p99, p99.9 and worst, of the step and its operators, hot and in real time.
+
+Everything is measured in turn in one run, on one pinned thread, beside the cost of merely reading the weights.  With
+--period also in real time: a frame each period, the caches used by something else in between, which is the latency that
+an app will see.  docs/bench.md says how to read it, and lists the keys of --json.
+"""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from grulet.bench import HEADINGS, Latency, machine, measure, quiet_process
-from grulet.commands.arguments import positive
-from grulet.commands.result import Result
-from grulet.errors import FormatError
+from grulet.bench import machine, measure, quiet_process
+from grulet.bench_operators import OperatorParts
+from grulet.bench_report import NOTHING, READ, STEP, TICK, BenchReport, PacedRun
+from grulet.commands.arguments import period, picture, whole
+from grulet.errors import FormatError, GruletError
+from grulet.files import check_writable
 from grulet.model import Model, load
+from grulet.paced import OtherWork, in_turn, run_paced
 from grulet.progress import progress
 
 RIVALS = ("onnx", "torch")
+PACED_SECONDS = 20
+BETWEEN_BYTES = 32 << 20  # more than the caches of one core, and than its share of those of a small machine
+MOST_STEPS = 10_000_000
+
+_OPERATORS = "the operators"
+
+Contestants = dict[str, Callable[[int], object]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
+    steps = whole(1, MOST_STEPS)
     parser.add_argument("model", metavar="MODEL.grulet")
     parser.add_argument(
         "--against",
@@ -30,7 +45,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="onnx,torch",
         help="measure these in turn with us, in the same run",
     )
-    parser.add_argument("--steps", type=positive, default=20_000, metavar="N", help="steps of each; default: 20,000")
+    parser.add_argument("--steps", type=steps, default=20_000, metavar="N", help="hot steps of each; default: 20,000")
+    parser.add_argument(
+        "--period",
+        type=period,
+        metavar="TIME",
+        help="also in real time, a frame each 10ms, 500us, 1s or 0.01 (seconds)",
+    )
+    parser.add_argument(
+        "--paced-steps",
+        type=steps,
+        metavar="N",
+        help=f"steps of each in real time; default: as many as fit in {PACED_SECONDS} s, at most 100,000",
+    )
+    parser.add_argument(
+        "--between-bytes",
+        type=whole(0, 1 << 30),
+        metavar="N",
+        help="what something else touches between two frames in real time; 0: nothing; default: 32 MB",
+    )
+    parser.add_argument("--plot", type=picture, metavar="FILE.png", help="draw the latencies and the operators' shares")
 
 
 def _rivals(text: str) -> tuple[str, ...]:
@@ -41,28 +75,62 @@ def _rivals(text: str) -> tuple[str, ...]:
     return names
 
 
-def run(options: argparse.Namespace) -> Result:
-    """Measure all contestants in turn."""
+def run(options: argparse.Namespace) -> BenchReport:
+    """Measure all contestants in turn, then in real time; draw the picture."""
     model = load(options.model)
+    _check(options)
     frames = np.random.default_rng(0).normal(size=(1000, model.input_width)).astype(np.float32)
-    contestants = {
-        "a call of nothing": lambda step: None,
-        "reading the weights": lambda step: model.read_weights(),
-        "grulet tick (held buffers)": _ticks(model, frames),
-        "grulet step": _steps(model, frames),
-        **_rival_steps(options.against, options.model, frames),
+    rivals = _rival_steps(options.against, options.model, frames)
+    operators = OperatorParts(model, frames[0], options.steps)
+    contestants: Contestants = {
+        NOTHING: lambda step: None,
+        READ: lambda step: model.read_weights(),
+        TICK: _ticks(model, frames),
+        STEP: _steps(model, frames),
+        **rivals,
     }
-    with progress("bench", options.steps, "steps") as done, quiet_process() as cpu:
-        times = measure(contestants, options.steps, done)
-    latencies = {name: Latency.of(samples) for name, samples in times.items()}
-    facts = machine() | {"pinned_to_cpu": cpu}
-    data = {
-        "model": options.model,
-        "weight_bytes": model.weight_bytes,
-        "machine": facts,
-        "microseconds": {name: asdict(latency) for name, latency in latencies.items()},
-    }
-    return Result(_table(model, latencies, facts), data)
+    with quiet_process() as cpu:
+        with progress("bench", options.steps, "steps") as done:
+            hot = measure(contestants | {_OPERATORS: operators}, options.steps, done)
+        del hot[_OPERATORS]
+        paced = _paced(options, contestants, [STEP, *rivals]) if options.period else None
+    report = BenchReport(
+        model=options.model,
+        title=f"{model!r}",
+        weight_bytes=model.weight_bytes,
+        machine=machine() | {"pinned_to_cpu": cpu},
+        hot=hot,
+        operators=operators.costs(float(np.median(hot[TICK])), float(np.median(hot[READ]))),
+        paced=paced,
+    )
+    if options.plot:
+        from grulet.bench_picture import draw
+
+        draw(options.plot, report)
+    return report
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Say now, not after a minute of measuring, what cannot work."""
+    for name in ("paced_steps", "between_bytes"):
+        if getattr(options, name) is not None and options.period is None:
+            raise GruletError(f"--{name.replace('_', '-')} is for runs in real time: give --period, such as 10ms")
+    if options.plot:
+        import matplotlib  # noqa: F401
+
+        check_writable(options.plot)
+
+
+def _paced(options: argparse.Namespace, contestants: Contestants, steppers: list[str]) -> PacedRun:
+    """All steppers in turn in real time; every eighth frame merely reads the weights, in the same cold caches."""
+    part = 7
+    fitting = PACED_SECONDS * 1_000_000_000 // options.period * part // (part + 1)
+    steps = options.paced_steps or max(1, min(fitting, 100_000))
+    between = BETWEEN_BYTES if options.between_bytes is None else options.between_bytes
+    turns = in_turn(steppers, READ, steps, part)
+    with progress("in real time", len(turns), "frames") as done:
+        times, touched = run_paced(contestants, turns, options.period, OtherWork(between), done)
+    return PacedRun(options.period, between, int(np.median(touched)), times)
 
 
 def _ticks(model: Model, frames: NDArray[np.float32]) -> Callable[[int], object]:
@@ -78,7 +146,7 @@ def _steps(model: Model, frames: NDArray[np.float32]) -> Callable[[int], object]
     return lambda step: step_once(rows[step % len(rows)])
 
 
-def _rival_steps(names: tuple[str, ...], path: str, frames: NDArray[np.float32]) -> dict[str, Callable[[int], object]]:
+def _rival_steps(names: tuple[str, ...], path: str, frames: NDArray[np.float32]) -> Contestants:
     if not names:
         return {}
     from grulet_export.rivals import OnnxRival, TorchRival
@@ -94,17 +162,3 @@ def _rival_steps(names: tuple[str, ...], path: str, frames: NDArray[np.float32])
         return lambda step: step_once(rows[step % len(rows)])
 
     return {classes[name].title: stepping(classes[name](data).step) for name in names}
-
-
-def _table(model: Model, latencies: dict[str, Latency], facts: dict[str, object]) -> str:
-    ours = latencies["grulet step"].p50
-    pinned = "not pinned" if facts["pinned_to_cpu"] is None else f"pinned to CPU {facts['pinned_to_cpu']}"
-    steps = next(iter(latencies.values())).steps
-    lines = [
-        f"{model!r}",
-        f"{facts['cpu']}, {facts['system']}, Python {facts['python']}, kernel {facts['isa']}, one thread, {pinned}",
-        f"microseconds of one frame, {steps:,} steps each, in turn; weights hot in cache",
-        f"{'':<28} {HEADINGS} {'p50 ratio':>10}",
-    ]
-    lines += [f"{name:<28} {latency.row()} {latency.p50 / ours:>10.2f}" for name, latency in latencies.items()]
-    return "\n".join(lines)
