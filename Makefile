@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml CMakeLists.txt $(shell find c_src -type f)
 
-.PHONY: help demo test lint c-test wheel format clean
+.PHONY: help demo test lint c-test emulate bench wheel format clean
 help:
 	@grep -E '^#   make' $(MAKEFILE_LIST) | sed 's/^#   //'
 
@@ -29,6 +29,14 @@ c-test:
 	cmake -S . -B build/c-test -DGRULET_BUILD_TESTS=ON -DGRULET_WERROR=ON -DGRULET_SANITIZE=address,undefined
 	cmake --build build/c-test --parallel 2
 	ctest --test-dir build/c-test --output-on-failure
+
+#   make emulate the C tests on emulated ARM CPUs and in WebAssembly; one table of hashes that must be equal
+emulate: $(VENV)/built
+	$(BIN)/python tools/emulate.py
+
+#   make bench   all benchmarks against all rivals: rewrites docs/benchmarks.md (a quarter of an hour; leave the machine alone)
+bench: $(VENV)/bench
+	$(BIN)/python -m benchmarks
 
 #   make wheel   the abi3 wheel, in dist/
 wheel: $(VENV)/ready
@@ -51,4 +59,8 @@ $(VENV)/ready: requirements-dev.txt
 
 $(VENV)/built: $(VENV)/ready $(SOURCES)
 	$(BIN)/pip install --quiet --editable .
+	touch $@
+
+$(VENV)/bench: $(VENV)/built requirements-bench.txt
+	$(BIN)/pip install --quiet --requirement requirements-bench.txt
 	touch $@

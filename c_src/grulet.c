@@ -213,7 +213,9 @@ grulet_status grulet_step_many(grulet_stream *const *streams, size_t count, floa
         if (streams[s]->tables.file != streams[0]->tables.file) return GRULET_OTHER_MODEL;
     for (size_t s = 0; s < count; s++)
         if (!take_frame(kernel, streams[s], x + s * streams[s]->input_width)) return GRULET_BAD_FRAME;
-    if (count) run_ops(kernel, streams, count, 0);
+    if (count == 0) return GRULET_OK;
+    run_ops(kernel, streams, count, 0);
+    streams[0]->backwards ^= 1;
     for (size_t s = 0; s < count; s++) give_outputs(streams[s], y + s * streams[s]->output_width);
     return GRULET_OK;
 }

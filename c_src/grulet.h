@@ -1,8 +1,9 @@
 /* grulet: run GRU networks on a device, one frame at a time.  This header is the whole public C API.
  *
- * The library needs memcpy and memset and nothing else: no malloc, stdio, errno, locale or threads.  The caller owns
- * all memory.  A model is read-only after opening and may be shared by threads; a stream belongs to one thread at a
- * time.  The one global is the chosen instruction set.
+ * The library needs memcpy and memset and nothing else: no malloc, stdio, errno, locale or threads.  (On Linux on ARM it
+ * also asks getauxval what the CPU has, once, when the first model is opened.)  The caller owns all memory.  A model is
+ * read-only after opening and may be shared by threads; a stream belongs to one thread at a time.  The one global is the
+ * chosen instruction set.
  *
  *     grulet_model model;
  *     grulet_stream *stream;
@@ -40,9 +41,9 @@ typedef enum grulet_status {
     GRULET_SMALL_MEMORY = 8,    /* the memory given is smaller than grulet_stream_bytes or grulet_save_bytes says */
     GRULET_BAD_FRAME = 9,       /* a NaN or infinity in the input; state and output have not changed */
     GRULET_BAD_STATE = 10,      /* the saved state is damaged or of another model; the state has not changed */
+    GRULET_UNKNOWN_ISA = 11,    /* no such instruction set in this library or on this CPU */
     GRULET_OTHER_MODEL = 12,    /* the streams stepped together are not all of one model; nothing has changed */
-    GRULET_NO_OPERATOR = 13,    /* the model has fewer operators */
-    GRULET_UNKNOWN_ISA = 11     /* no such instruction set in this library or on this CPU */
+    GRULET_NO_OPERATOR = 13     /* the model has fewer operators */
 } grulet_status;
 
 /* GRULET_VERSION of the library that is linked. */

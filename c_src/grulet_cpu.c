@@ -8,6 +8,9 @@ static const grulet_kernel *const KERNELS[] = {
 #ifdef GRULET_HAVE_AVX512VNNI
     &grulet_kernel_avx512vnni,
 #endif
+#ifdef GRULET_HAVE_AVXVNNI
+    &grulet_kernel_avxvnni,
+#endif
 #ifdef GRULET_HAVE_AVX2
     &grulet_kernel_avx2,
 #endif
@@ -19,6 +22,9 @@ static const grulet_kernel *const KERNELS[] = {
 #endif
 #ifdef GRULET_HAVE_ARMV7NEON
     &grulet_kernel_armv7neon,
+#endif
+#ifdef GRULET_HAVE_SIMD128
+    &grulet_kernel_simd128,
 #endif
     &grulet_kernel_generic,
 };

@@ -114,10 +114,12 @@ typedef struct {
 
 extern const grulet_kernel grulet_kernel_generic;
 extern const grulet_kernel grulet_kernel_avx2;
+extern const grulet_kernel grulet_kernel_avxvnni;
 extern const grulet_kernel grulet_kernel_avx512vnni;
 extern const grulet_kernel grulet_kernel_neon;
 extern const grulet_kernel grulet_kernel_dotprod;
 extern const grulet_kernel grulet_kernel_armv7neon;
+extern const grulet_kernel grulet_kernel_simd128;
 
 /* Never NULL after grulet_model_open has succeeded once. */
 const grulet_kernel *grulet_kernel_used(void);

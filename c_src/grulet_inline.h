@@ -16,7 +16,7 @@
 
 /* Before a loop of constant count: unroll it early, so that arrays of vectors become registers. */
 #if defined(__clang__)
-#define UNROLL _Pragma("unroll")
+#define UNROLL _Pragma("clang loop unroll(full)") /* "unroll" comes too late for that */
 #elif defined(__GNUC__)
 #define UNROLL _Pragma("GCC unroll 16")
 #else

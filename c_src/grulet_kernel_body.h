@@ -445,9 +445,11 @@ static void gru(const grulet_task *task, grulet_stream *const *streams, size_t c
         gru_frame(task, streams[0], &layouts, NULL);
         return;
     }
-    for (uint32_t index = 0; index < block_count(task->op); index++)
+    for (uint32_t i = 0; i < block_count(task->op); i++) {
+        const uint32_t index = block_index(task, i);
         gru_block_of_streams(task, layout_of(&layouts, task->op, index), index, task->data + index * layouts.full.end,
                              streams, count);
+    }
 }
 
 /* The input panels for all frames at once; then frame by frame only the recurrent panels. */

@@ -26,6 +26,8 @@ from grulet.format import (
 
 Floats = NDArray[np.float32]
 
+# Of all CPUs, the best of each first.
+KERNELS = ("avx512vnni", "avxvnni", "avx2", "dotprod", "neon", "armv7neon", "simd128", "generic")
 FORMATS = (("f32", "f32"), ("int8", "int16"), ("int8", "int8"))
 STYLES = ("plain", "zeros", "saturated", "huge", "tiny", "mixed")
 LARGEST = np.float32(3.4028235e38)

@@ -13,10 +13,12 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 C_SRC = ROOT / "c_src"
 COMPILER = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-X86 = platform.machine().lower() in ("x86_64", "amd64")
+FOLDERS = {"x86_64": "x86", "amd64": "x86", "aarch64": "arm", "arm64": "arm"}  # of the other CPUs generic alone
 FLAGS = {  # of files that need some
     "grulet_kernel_avx2.c": ["-mavx2"],
+    "grulet_kernel_avxvnni.c": ["-mavx2", "-mavxvnni"],
     "grulet_kernel_avx512vnni.c": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512vnni"],
+    "grulet_kernel_dotprod.c": ["-march=armv8.2-a+dotprod"],
 }
 
 needs_compiler = pytest.mark.skipif(
@@ -27,7 +29,9 @@ needs_compiler = pytest.mark.skipif(
 def sources() -> list[Path]:
     """The library's files for this machine."""
     files = [*C_SRC.glob("*.c"), *C_SRC.glob("generic/*.c")]
-    return sorted(files + [*C_SRC.glob("x86/*.c")] * X86)
+    if folder := FOLDERS.get(platform.machine().lower()):
+        files += [path for path in C_SRC.glob(f"{folder}/*.c") if "armv7" not in path.name]
+    return sorted(files)
 
 
 def compiled(folder: Path, level: str) -> list[Path]:
@@ -59,10 +63,14 @@ def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @needs_compiler
 def test_needs_memcpy_and_memset_alone(library: dict[str, set[str]]) -> None:
-    """Freestanding but for memcpy and memset: no malloc, no stdio, no libm, no errno, no threads."""
+    """Freestanding but for memcpy and memset: no malloc, no stdio, no libm, no errno, no threads.
+
+    ARM CPUs do not tell programs what they have, so there Linux is asked: getauxval.
+    """
     outside = library["U"] - library["T"] - library.get("R", set())
     helpers = {name for name in outside if name.startswith("__") or name == "_GLOBAL_OFFSET_TABLE_"}
-    assert outside - helpers == {"memcpy", "memset"}
+    arm = FOLDERS.get(platform.machine()) == "arm"
+    assert outside - helpers == {"memcpy", "memset"} | ({"getauxval"} if arm else set())
 
 
 @needs_compiler

@@ -11,18 +11,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
-from programs import FORMATS, Builder, Floats, Recipe, assert_same_bits, build, extreme_frames, plain_frames, recipes
+from programs import (
+    FORMATS,
+    KERNELS,
+    Builder,
+    Floats,
+    Recipe,
+    assert_same_bits,
+    build,
+    extreme_frames,
+    plain_frames,
+    recipes,
+)
 
 import grulet
 from grulet import format as grulet_format
 from grulet.reference import Reference
 
-KNOWN = ("avx512vnni", "avx2", "generic")
 MODELS = 300
 C_SRC = Path(__file__).resolve().parents[1] / "c_src"
 
 
-@pytest.fixture(params=KNOWN)
+@pytest.fixture(params=KERNELS)
 def isa(request: pytest.FixtureRequest) -> str:
     """Every instruction set in turn, in use; skipped in sight where this CPU or this build lacks it."""
     name = str(request.param)
@@ -152,16 +162,16 @@ def test_read_weights_runs(isa: str) -> None:
 
 
 def test_this_file_knows_every_kernel() -> None:
-    """A new ISA file must be added to KNOWN, or it would go untested."""
+    """A new ISA file must be added to KERNELS, or it would go untested."""
     named = {re.findall(r'#define KERNEL_NAME "(\w+)"', path.read_text())[0] for path in C_SRC.glob("*/*kernel_*.c")}
-    assert named == set(KNOWN)
+    assert named == set(KERNELS)
 
 
 def test_isas_and_use_isa() -> None:
     """`isas` lists best first and ends with generic; the best is chosen; `use_isa` changes what `isa` says."""
     names = grulet.isas()
     assert names[-1] == "generic"
-    assert [name for name in KNOWN if name in names] == list(names)
+    assert [name for name in KERNELS if name in names] == list(names)
     for name in names:
         grulet.use_isa(name)
         assert grulet.isa() == name
@@ -182,7 +192,7 @@ def _import_with(isa: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("name", [*KNOWN, ""])
+@pytest.mark.parametrize("name", [*KERNELS, ""])
 def test_environment_variable(name: str) -> None:
     """GRULET_ISA chooses the kernel of a whole process; empty means the best."""
     if name and name not in grulet.isas():

@@ -53,6 +53,35 @@ def test_import_grulet_is_light() -> None:
     assert loaded.stdout.strip() == "[]"
 
 
+def test_a_start_is_light(tmp_path: Path) -> None:
+    """Import, load, step and a pool's step load no more of grulet than they need: a device waits for this."""
+    from programs import small_file
+
+    path = tmp_path / "net.grulet"
+    path.write_bytes(small_file())
+    code = """
+import sys
+import numpy as np
+import grulet
+model = grulet.load(sys.argv[1])
+model.stream().step(np.zeros(5, np.float32))
+model.pool(2).step(np.zeros((2, 5), np.float32))
+print(sorted(name for name in sys.modules if name.startswith("grulet.") and not name.startswith("grulet._kernel")))
+"""
+    loaded = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    needed = ("errors", "kernel", "model", "pool", "stream", "tables")
+    assert loaded.stdout.strip() == str([f"grulet.{name}" for name in needed])
+
+
+def test_names_that_are_loaded_late() -> None:
+    """They are the package's like the others; a wrong name is the usual error."""
+    assert grulet.Port.__name__ == "Port"
+    assert grulet.OperatorInfo.__name__ == "OperatorInfo"
+    assert all(hasattr(grulet, name) for name in grulet.__all__)
+    with pytest.raises(AttributeError, match="module 'grulet' has no attribute 'Prot'"):
+        grulet.Prot  # noqa: B018
+
+
 def test_running_a_model_is_light(tmp_path: Path) -> None:
     """Nor does loading, describing, running, saving, restoring or explaining a refusal."""
     from programs import small_file
@@ -83,14 +112,15 @@ def test_only_kernel_imports_the_extension() -> None:
     assert relative(importers) == ["kernel.py"]
 
 
-@pytest.mark.parametrize("name", ["format.py", "reference.py", "errors.py"])
+@pytest.mark.parametrize("name", ["tables.py", "format.py", "reference.py", "errors.py"])
 def test_format_and_reference_know_numpy_alone(name: str) -> None:
     """The reader and the oracle work where no C library is."""
     allowed = set(sys.stdlib_module_names) | {"numpy"}
     foreign = {module for module in imported(PACKAGE / name, lazily=True) if module.partition(".")[0] not in allowed}
     own = {module for module in foreign if module.startswith("grulet")}
     assert foreign == own
-    assert all(module == "grulet" or module.startswith(("grulet.format", "grulet.errors")) for module in own)
+    known = ("grulet.format", "grulet.tables", "grulet.errors")
+    assert all(module == "grulet" or module.startswith(known) for module in own)
 
 
 def test_format_and_reference_do_not_import_the_extension() -> None:
@@ -107,7 +137,7 @@ print(sorted(name for name in sys.modules if name.startswith("grulet.") and name
 """
     command = [sys.executable, "-c", code, str(PACKAGE)]
     loaded = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert loaded.stdout.strip() == "['grulet.errors', 'grulet.format', 'grulet.reference']"
+    assert loaded.stdout.strip() == "['grulet.errors', 'grulet.format', 'grulet.reference', 'grulet.tables']"
 
 
 @pytest.mark.parametrize(
@@ -127,8 +157,8 @@ def test_only_numpy_and_cffi_are_required() -> None:
 
 
 def test_layers_below_do_not_know_layers_above() -> None:
-    """errors <- format <- reference, and errors, format <- kernel <- stream <- model <- the package."""
-    order = ["errors", "format", "reference", "kernel", "stream", "model"]
+    """errors <- tables <- format <- reference, and all of them <- kernel <- stream <- pool <- model <- the package."""
+    order = ["errors", "tables", "format", "reference", "kernel", "stream", "pool", "model"]
     for i, name in enumerate(order):
         above = [f"grulet.{other}" for other in order[i + 1 :]]
         found = [module for module in above if imports(PACKAGE / f"{name}.py", module, lazily=True)]

@@ -1,5 +1,6 @@
 """A stream is a contract: any split gives the same bits, state can be moved, a bad frame changes nothing."""
 
+import array
 import copy
 import pickle
 import struct
@@ -159,8 +160,50 @@ def test_run_takes_any_memory_layout(model: grulet.Model) -> None:
     }
     for name, layout in layouts.items():
         assert_same_bits(np.asarray(model.stream().run(layout)), expected, name)
+    for name, layout in layouts.items():
+        stream = model.stream()
+        steps = [stream.step(np.ravel(frame) if name == "subclass" else frame) for frame in layout]
+        assert_same_bits(np.stack(steps).reshape(expected.shape), expected, (name, "steps"))
+
+
+class Tagged(np.ndarray):
+    """A subclass of ndarray, as libraries have them."""
+
+
+def test_step_takes_subclasses(model: grulet.Model) -> None:
+    """Frames and ``out`` of other array types are fine as long as their memory is."""
+    frame, out = mixed_frames(1)[0].view(Tagged), np.zeros(3, np.float32).view(Tagged)
+    assert model.stream().step(frame, out) is out
+    assert_same_bits(np.asarray(out), model.stream().step(np.asarray(frame)))
+
+
+def test_out(model: grulet.Model) -> None:
+    """``out`` is filled and returned; rows of a larger array, overlapping the frame, the stream's own buffers."""
+    frames = mixed_frames(6)
+    expected = model.stream().run(frames)
+    stream, answers = model.stream(), np.full((6, 3), np.nan, np.float32)
+    for t, frame in enumerate(frames):
+        row = answers[t]
+        assert stream.step(frame, out=row) is row
+        assert_same_bits(stream.output, expected[t])
+    assert_same_bits(answers, expected)
+    stream, memory = model.stream(), np.empty(WIDTH + 1, np.float32)
+    for t, frame in enumerate(frames):
+        memory[1:] = frame
+        assert_same_bits(stream.step(memory[1:], out=memory[t % 4 :][:3]), expected[t])
     stream = model.stream()
-    assert_same_bits(np.stack([stream.step(frame) for frame in padded[::2, ::2]]), expected, "strided steps")
+    stream.input[:] = frames[0]
+    assert stream.step(stream.input, out=stream.output) is stream.output
+    assert_same_bits(stream.output, expected[0])
+
+
+def test_out_of_several_outputs(two_outputs: grulet.Model) -> None:
+    """The named tuple's arrays are slices of ``out``."""
+    frame, out = plain_frames(4, 1, 7)[0], np.empty(14, np.float32)
+    answer = two_outputs.stream().step(frame, out=out)
+    assert all(np.shares_memory(part, out) for part in answer)
+    assert_same_bits(np.concatenate([*answer]), out)
+    assert_same_bits(out, two_outputs.stream().run_vector(frame[None])[0])
 
 
 def test_named_outputs(two_outputs: grulet.Model) -> None:
@@ -337,6 +380,12 @@ BAD_FRAMES: dict[str, tuple[Callable[[], Any], str]] = {
     "number": (lambda: 1.0, "not float"),
     "numpy scalar": (lambda: np.float32(1), "not float32"),
     "bytes": (lambda: bytes(4 * WIDTH), "not bytes"),
+    "array of floats": (lambda: array.array("f", [0.0] * WIDTH), "not array"),
+    "view of floats": (lambda: np.zeros(WIDTH, np.float32).data, "not memoryview"),
+    "dates": (lambda: np.zeros(WIDTH, "M8[s]"), "float32 was expected, not datetime64"),
+    "record": (lambda: np.zeros(WIDTH, [("x", "f4")]), "float32 was expected, not "),
+    "misaligned float64": (lambda: np.frombuffer(bytes(81), np.float64, WIDTH, 1), "float32 was expected, not float64"),
+    "subclass": (lambda: np.zeros(WIDTH, np.float32).view(np.matrix), r"shape \(5,\) was expected, not \(1, 5\)"),
     "string": (lambda: "hello", "not str"),
 }
 NOT_FINITE = ("NaN", "first element", "signalling NaN", "+Inf", "-Inf", "all NaN")
@@ -367,6 +416,46 @@ def test_bad_frame_in_step(started: tuple[grulet.Stream, grulet.Stream], name: s
     frame, message = BAD_FRAMES[name]
     with pytest.raises(grulet.FrameError, match=message):
         started[0].step(frame())
+    assert_as_if_nothing_happened(*started)
+
+
+def _read_only() -> Floats:
+    frame = np.zeros(3, np.float32)
+    frame.flags.writeable = False
+    return frame
+
+
+BAD_OUTS: dict[str, tuple[Callable[[], Any], str]] = {
+    "too long": (lambda: np.zeros(4, np.float32), r"not float32 \(4,\)"),
+    "a row": (lambda: np.zeros((1, 3), np.float32), r"not float32 \(1, 3\)"),
+    "float64": (lambda: np.zeros(3), r"not float64 \(3,\)"),
+    "big-endian": (lambda: np.zeros(3, ">f4"), r"not >f4 \(3,\)"),
+    "read-only": (_read_only, "not a read-only one"),
+    "strided": (lambda: np.zeros(6, np.float32)[::2], "not a strided one"),
+    "reversed": (lambda: np.zeros(3, np.float32)[::-1], "not a strided one"),
+    "misaligned": (lambda: np.frombuffer(bytearray(13), np.float32, 3, 1), "not a misaligned one"),
+    "list": (lambda: [0.0] * 3, "not list"),
+    "bytes": (lambda: bytearray(12), "not bytearray"),
+    "number": (lambda: 0, "not int"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_OUTS)
+def test_bad_out(started: tuple[grulet.Stream, grulet.Stream], name: str) -> None:
+    """An ``out`` that cannot take the answer is refused before anything has changed."""
+    out, message = BAD_OUTS[name]
+    with pytest.raises(grulet.FrameError, match=rf"^out: a writable, C-contiguous float32 array \(3,\) .*{message}"):
+        started[0].step(mixed_frames(1)[0], out=out())
+    assert_as_if_nothing_happened(*started)
+
+
+@pytest.mark.parametrize("name", BAD_FRAMES)
+def test_bad_frame_leaves_out(started: tuple[grulet.Stream, grulet.Stream], name: str) -> None:
+    """A frame that is refused leaves ``out`` as it was."""
+    out = np.full(3, 7, np.float32)
+    with pytest.raises(grulet.FrameError, match=BAD_FRAMES[name][1]):
+        started[0].step(BAD_FRAMES[name][0](), out=out)
+    assert (out == 7).all()
     assert_as_if_nothing_happened(*started)
 
 

@@ -4,7 +4,7 @@ import zlib
 
 import numpy as np
 import pytest
-from programs import Floats, assert_same_bits
+from programs import KERNELS, Floats, assert_same_bits
 from vectors.make_vectors import FOLDER, VECTORS, vector_files
 
 import grulet
@@ -23,7 +23,7 @@ def test_committed_files_are_made_by_the_script() -> None:
         assert (FOLDER / name).read_bytes() == data, name
 
 
-@pytest.mark.parametrize("isa", ["avx512vnni", "avx2", "generic"])
+@pytest.mark.parametrize("isa", KERNELS)
 @pytest.mark.parametrize("name", VECTORS)
 def test_vector(name: str, isa: str) -> None:
     """Every kernel gives the committed outputs, as steps and as a run."""

@@ -1,5 +1,5 @@
-/* Compiled without ISA flags: it runs before anything is known of the CPU.  ARM CPUs tell programs nothing of themselves;
- * the operating system does, and where there is none, or none known here, what the compiler was told to expect counts. */
+/* Compiled without ISA flags: it runs before anything is known of the CPU.  ARM CPUs tell programs nothing of
+ * themselves, the operating system does; where there is none, or none known here, what the compiler was told counts. */
 #include "arm/grulet_arm.h"
 
 #if defined(__linux__)

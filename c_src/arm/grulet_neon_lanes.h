@@ -1,5 +1,5 @@
-/* Floats on 64-bit ARM: four lanes, IEEE arithmetic with subnormals, like the scalars.  What the kernels neon and dotprod
- * have in common.  Multiplication and addition stay two instructions: no vmla, no vfma. */
+/* Floats on 64-bit ARM: four lanes, IEEE arithmetic with subnormals, like the scalars.  What the kernels neon and
+ * dotprod have in common.  Multiplication and addition stay two instructions: no vmla, no vfma. */
 #ifndef GRULET_NEON_LANES_H
 #define GRULET_NEON_LANES_H
 
@@ -42,8 +42,10 @@ KERNEL_INLINE vi vf_bits(vf v) { return vreinterpretq_s32_f32(v); }
 KERNEL_INLINE vf vi_float(vi v) { return vreinterpretq_f32_s32(v); }
 KERNEL_INLINE vf vf_abs(vf v) { return vabsq_f32(v); }
 KERNEL_INLINE vf vf_copysign(vf magnitude, vf sign) { return vbslq_f32(vdupq_n_u32(0x80000000u), sign, magnitude); }
-KERNEL_INLINE vi vi_add(vi a, vi b) { return vaddq_s32(a, b); }
-KERNEL_INLINE vi vi_sub(vi a, vi b) { return vsubq_s32(a, b); }
+KERNEL_INLINE vi vi_add(vi a, vi b) /* unsigned, because sums of bits wrap around */
+{
+    return vreinterpretq_s32_u32(vaddq_u32(vreinterpretq_u32_s32(a), vreinterpretq_u32_s32(b)));
+}
 KERNEL_INLINE vi vi_shift_left_23(vi v) { return vshlq_n_s32(v, 23); }
 KERNEL_INLINE vi vi_round(vf v) { return vcvtnq_s32_f32(v); }
 KERNEL_INLINE float vf_largest(vf v) { return vmaxvq_f32(v); }
@@ -63,48 +65,60 @@ KERNEL_INLINE void add_span(float *sums, vi exact, uint32_t first)
     vf_store(sums, first ? vf_add(vf_load(sums), sum) : sum);
 }
 
-enum { F32_AHEAD = 8 }; /* cache lines: f32 weights leave the first cache early and are asked for this many before */
+enum { F32_AHEAD = 8 }; /* cache lines: weights that come from the second cache or further are asked for this early */
 
-/* `rows` / 4 registers of one set, `count` of the four partial sums from `j` on.  A line of 16 weights belongs to one input.
- * One frame takes all four at a time, several frames one: sixteen sums fit the 32 registers. */
-KERNEL_INLINE void f32_partial_sums(vf partial[FRAMES][GRULET_GROUP][4], const float *weights, uint32_t group_floats,
+/* One set, `quads` x 4 rows: the partial sums j and j + 1 of one frame, or j of two.  A line of 16 weights belongs to
+ * one input, so each is read by one pass (the other two frames of four find it in the first cache).  Eight sums a pass:
+ * with sixteen, GCC computes all products before the first addition and runs out of registers. */
+KERNEL_INLINE void f32_partial_sums(vf partial[GRULET_GROUP][2][4], const float *weights, uint32_t group_floats,
                                     uint32_t width, const void *const *operands, const int frames, uint32_t inputs,
-                                    const int j, const int count, const int quads)
+                                    const int j, const int quads)
 {
-    for (int f = 0; f < frames; f++)
-        for (int k = j; k < j + count; k++)
-            for (int q = 0; q < quads; q++) partial[f][k][q] = vf_set(0.0f);
+    const int count = 3 - frames; /* of partial sums */
+    vf sums[2][4];
+    for (int s = 0; s < 2; s++)
+        for (int q = 0; q < quads; q++) sums[s][q] = vf_set(0.0f);
     for (uint32_t i = 0; i < inputs; i += GRULET_GROUP, weights += group_floats)
-        for (int k = j; k < j + count; k++) {
-            const float *line = weights + (uint32_t)k * width;
-            __builtin_prefetch(line + F32_AHEAD * GRULET_BLOCK_ROWS);
-            for (int f = 0; f < frames; f++) {
-                const vf x = vld1q_dup_f32((const float *)operands[f] + i + k);
-                for (int q = 0; q < quads; q++)
-                    partial[f][k][q] = vf_add(partial[f][k][q], vf_mul(vf_load(line + 4 * q), x));
-            }
+        for (int s = 0; s < 2; s++) {
+            const float *line = weights + (uint32_t)(j + s % count) * width;
+            const float *x = (const float *)operands[s % frames] + i + j + s % count;
+            if (s < count) __builtin_prefetch(line + F32_AHEAD * GRULET_BLOCK_ROWS);
+            for (int q = 0; q < quads; q++)
+                sums[s][q] = vf_add(sums[s][q], vf_mul(vf_load(line + 4 * q), vf_set(*x)));
         }
+    for (int s = 0; s < 2; s++)
+        for (int q = 0; q < quads; q++) partial[j + s % count][s % frames][q] = sums[s][q];
 }
 
-KERNEL_INLINE void sum_f32(float *const *sums, const unsigned char *panel, const void *const *operands, const int frames,
-                           uint32_t inputs, uint32_t width, const int sets, const int32_t *row_sums)
+KERNEL_INLINE void sum_f32_rows(float *const *sums, const float *weights, const void *const *operands, const int frames,
+                                uint32_t inputs, uint32_t width, const int sets, const int quads)
 {
-    const uint32_t group_floats = GRULET_GROUP * width * (uint32_t)sets;
-    const int quads = width == GRULET_BLOCK_ROWS ? 4 : 1, together = frames == 1 ? GRULET_GROUP : 1;
+    const int together = frames == 1 ? 1 : 2; /* frames */
+    for (int f = 0; f < frames; f += together) {
+        vf partial[GRULET_GROUP][2][4];
+        for (int j = 0; j < GRULET_GROUP; j += 3 - together)
+            f32_partial_sums(partial, weights, GRULET_GROUP * width * (uint32_t)sets, width, operands + f, together,
+                             inputs, j, quads);
+        for (int k = 0; k < together; k++)
+            for (int q = 0; q < quads; q++)
+                vf_store(sums[f + k] + 4 * q, vf_add(vf_add(partial[0][k][q], partial[1][k][q]),
+                                                     vf_add(partial[2][k][q], partial[3][k][q])));
+    }
+}
+
+KERNEL_INLINE void sum_f32(float *const *sums, const unsigned char *panel, const void *const *operands,
+                           const int frames, uint32_t inputs, uint32_t width, const int sets, const int32_t *row_sums)
+{
     (void)row_sums;
-    for (int set = 0; set < sets; set++)
-        for (uint32_t row = 0; row < width; row += 4 * (uint32_t)quads) {
-            const float *weights = (const float *)(const void *)panel + (uint32_t)set * GRULET_GROUP * width + row;
-            vf partial[FRAMES][GRULET_GROUP][4];
-            for (int j = 0; j < GRULET_GROUP; j += together)
-                f32_partial_sums(partial, weights, group_floats, width, operands, frames, inputs, j, together, quads);
-            for (int f = 0; f < frames; f++)
-                for (int q = 0; q < quads; q++) {
-                    const vf *s = &partial[f][0][q];
-                    vf_store(sums[f] + set * GRULET_BLOCK_ROWS + row + 4 * q,
-                             vf_add(vf_add(s[0], s[4]), vf_add(s[8], s[12])));
-                }
-        }
+    for (int set = 0; set < sets; set++) {
+        const float *weights = (const float *)(const void *)panel + (uint32_t)set * GRULET_GROUP * width;
+        float *to[FRAMES];
+        for (int f = 0; f < frames; f++) to[f] = sums[f] + set * GRULET_BLOCK_ROWS;
+        if (width == GRULET_BLOCK_ROWS) sum_f32_rows(to, weights, operands, frames, inputs, width, sets, 4);
+        else /* the last, narrow block goes by four rows */
+            for (uint32_t row = 0; row < width; row += 4, to[0] += 4)
+                sum_f32_rows(to, weights + row, operands, 1, inputs, width, sets, 1);
+    }
 }
 
 #endif

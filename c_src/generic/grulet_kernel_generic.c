@@ -1,63 +1,11 @@
 /* Plain C99, one lane: the kernel for any CPU, and the oracle of all others. */
-#include "grulet_impl.h"
-#include "grulet_inline.h"
-
-#include <string.h>
+#include "generic/grulet_scalar_lanes.h"
 
 #define KERNEL_TABLE grulet_kernel_generic
 #define KERNEL_NAME "generic"
 #define KERNEL_USABLE usable
-#define LANES 1
-#define FRAMES 1
-
-typedef float vf;
-typedef int32_t vi;
 
 static int usable(void) { return 1; }
-
-KERNEL_INLINE vi vf_bits(vf v)
-{
-    vi bits;
-    memcpy(&bits, &v, sizeof bits);
-    return bits;
-}
-KERNEL_INLINE vf vi_float(vi bits)
-{
-    vf v;
-    memcpy(&v, &bits, sizeof v);
-    return v;
-}
-KERNEL_INLINE vf vf_load(const float *p) { return *p; }
-KERNEL_INLINE void vf_store(float *p, vf v) { *p = v; }
-KERNEL_INLINE vf vf_load_part(const float *p, uint32_t n) { return n ? *p : 0.0f; }
-KERNEL_INLINE void vf_store_part(float *p, vf v, uint32_t n) { if (n) *p = v; }
-KERNEL_INLINE vf vf_set(float v) { return v; }
-KERNEL_INLINE vf vf_add(vf a, vf b) { return a + b; }
-KERNEL_INLINE vf vf_sub(vf a, vf b) { return a - b; }
-KERNEL_INLINE vf vf_mul(vf a, vf b) { return a * b; }
-KERNEL_INLINE vf vf_div(vf a, vf b) { return a / b; }
-KERNEL_INLINE vf vf_min(vf a, vf b) { return a < b ? a : b; }
-KERNEL_INLINE vf vf_max(vf a, vf b) { return a > b ? a : b; }
-KERNEL_INLINE vf vf_less(vf a, vf b, vf t, vf e) { return a < b ? t : e; }
-KERNEL_INLINE vf vf_abs(vf a) { return vi_float(vf_bits(a) & 0x7FFFFFFF); }
-KERNEL_INLINE vf vf_copysign(vf magnitude, vf sign)
-{
-    return vi_float((vi)((uint32_t)vf_bits(magnitude) | ((uint32_t)vf_bits(sign) & 0x80000000u)));
-}
-KERNEL_INLINE vi vi_add(vi a, vi b) { return (vi)((uint32_t)a + (uint32_t)b); }
-KERNEL_INLINE vi vi_sub(vi a, vi b) { return (vi)((uint32_t)a - (uint32_t)b); }
-KERNEL_INLINE vi vi_shift_left_23(vi a) { return (vi)((uint32_t)a << 23); }
-
-/* 1.5 * 2^23: at that size floats are the integers, and the low bits of the sum are the nearest one. */
-KERNEL_INLINE vi vi_round(vf v) { return vi_sub(vf_bits(v + 12582912.0f), vf_bits(12582912.0f)); }
-KERNEL_INLINE float vf_largest(vf v) { return v; }
-
-KERNEL_INLINE void put_int16(void *operand, uint32_t stride, uint32_t i, vi level)
-{
-    (void)stride; /* bytes between the two byte planes of ISAs that split an element */
-    ((int16_t *)operand)[i] = (int16_t)level;
-}
-KERNEL_INLINE void put_int8(void *operand, uint32_t i, vi level) { ((int8_t *)operand)[i] = (int8_t)level; }
 
 /* Both integer kinds: `element` reads the operand.  Weights lie [group][set][row][4 inputs]. */
 #define INTEGER_SUMS(name, element)                                                                                    \
@@ -84,22 +32,5 @@ KERNEL_INLINE void put_int8(void *operand, uint32_t i, vi level) { ((int8_t *)op
 
 INTEGER_SUMS(sum_int16, int16_t)
 INTEGER_SUMS(sum_int8, int8_t)
-
-/* Weights lie [group][set][4 inputs][row]; rows are innermost so that a compiler may vectorize. */
-static void sum_f32(float *const *sums, const unsigned char *panel, const void *const *operands, const int frames,
-                    uint32_t inputs, uint32_t width, const int sets, const int32_t *row_sums)
-{
-    (void)frames, (void)row_sums;
-    for (int set = 0; set < sets; set++) {
-        const float *weights = (const float *)(const void *)panel + (uint32_t)set * GRULET_GROUP * width;
-        const float *x = operands[0];
-        float partial[GRULET_GROUP][GRULET_BLOCK_ROWS] = {{0}};
-        for (uint32_t i = 0; i < inputs; i += GRULET_GROUP, weights += (uint32_t)sets * GRULET_GROUP * width)
-            for (uint32_t j = 0; j < GRULET_GROUP; j++)
-                for (uint32_t row = 0; row < width; row++) partial[j][row] += weights[j * width + row] * x[i + j];
-        for (uint32_t row = 0; row < width; row++)
-            sums[0][set * GRULET_BLOCK_ROWS + (int)row] = (partial[0][row] + partial[1][row]) + (partial[2][row] + partial[3][row]);
-    }
-}
 
 #include "grulet_kernel_body.h"

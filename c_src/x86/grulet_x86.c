@@ -39,5 +39,16 @@ static int has(uint32_t xcr0_bits, uint32_t leaf7_ebx, uint32_t leaf7_ecx)
 
 int grulet_x86_has_avx2(void) { return has(0x06, 1u << 5, 0); }
 
+/* Leaf 7.1, EAX bit 4; leaf 7 itself says in EAX whether it has a 7.1. */
+int grulet_x86_has_avxvnni(void)
+{
+    uint32_t r[4];
+    if (!grulet_x86_has_avx2()) return 0;
+    cpuid(7, 0, r);
+    if (r[EAX] < 1) return 0;
+    cpuid(7, 1, r);
+    return (r[EAX] & 1u << 4) != 0;
+}
+
 /* EBX 16: AVX512F, 30: AVX512BW, 31: AVX512VL; ECX 11: VNNI. */
 int grulet_x86_has_avx512vnni(void) { return has(0xE6, 1u << 16 | 1u << 30 | 1u << 31, 1u << 11); }

@@ -4,6 +4,7 @@
 #define GRULET_X86_H
 
 int grulet_x86_has_avx2(void);
+int grulet_x86_has_avxvnni(void);
 int grulet_x86_has_avx512vnni(void);
 
 #endif

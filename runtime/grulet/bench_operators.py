@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grulet.bench import Latency
-from grulet.model import Model, OperatorInfo
+from grulet.model import Model
+from grulet.parts import OperatorInfo
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from grulet.bench import HEADINGS, Latency
 from grulet.bench_operators import OperatorCost
-from grulet.model import OperatorInfo
 from grulet.paced import PacedTimes
+from grulet.parts import OperatorInfo
 
 NOTHING = "a call of nothing"
 READ = "reading the weights"

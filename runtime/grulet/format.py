@@ -17,15 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grulet.errors import FormatError
+from grulet.tables import ALIGN, HEADER, MAX_RECORDS, OP, PORT, STATE, VALUE, Tables, tables_of
 
 MAGIC = b"\x89GRULET\n"
 VERSION = 1
-ALIGN = 64  # bytes: blocks and panels
 BLOCK_ROWS = 16
 GROUP = 4  # inputs
 SPAN = 512  # inputs whose integer products are summed exactly in int32
 MAX_WIDTH = 65536
-MAX_RECORDS = 1024
 SILENCE = np.float32(2.0**-100)  # an input peak below this counts as silence
 NONE = 0xFFFFFFFF
 
@@ -34,12 +33,6 @@ ACTIVATIONS = ("f32", "int16", "int8")
 LEVELS = {"int16": 32767, "int8": 127}
 FUNCTIONS = ("none", "relu", "leaky_relu", "sigmoid", "tanh", "softmax")
 KINDS = {1: "gru", 2: "dense", 3: "activation"}
-
-_HEADER = struct.Struct("<8s14I")
-_PORT = struct.Struct("<3I52s")
-_OP = struct.Struct("<9I2f5I")
-_STATE = struct.Struct("<4I")
-_VALUE = struct.Struct("<2I")
 
 Floats: TypeAlias = NDArray[np.float32]
 
@@ -311,7 +304,7 @@ def _port(port: Port) -> bytes:
     name = port.name.encode()
     if not name or len(name) > 51 or b"\0" in name:
         raise FormatError(f"port name {port.name!r} must be 1 to 51 bytes of UTF-8 without NUL")
-    return _PORT.pack(port.value, 0, 0, name)
+    return PORT.pack(port.value, 0, 0, name)
 
 
 def _op_record(program: Program, op: AnyOperator, state: int, data: int, data_bytes: int) -> bytes:
@@ -319,7 +312,7 @@ def _op_record(program: Program, op: AnyOperator, state: int, data: int, data_by
     weights = "none" if isinstance(op, Activation) else op.weights
     activations = "f32" if isinstance(op, Activation) else op.activations
     function = "none" if isinstance(op, Gru) else op.function
-    return _OP.pack(
+    return OP.pack(
         kind, op.input, op.output, NONE, WEIGHTS.index(weights), ACTIVATIONS.index(activations),
         program.width(op.input), program.width(op.output), FUNCTIONS.index(function),
         0.0 if isinstance(op, Gru) else op.alpha, 0.0 if isinstance(op, Activation) else op.input_peak,
@@ -335,8 +328,8 @@ def write(program: Program) -> bytes:
     """
     text = _text(program)
     gru_layers = [(o, op) for o, op in enumerate(program.operators) if isinstance(op, Gru)]
-    tables = _HEADER.size + _PORT.size * (len(program.inputs) + len(program.outputs))
-    tables += _OP.size * len(program.operators) + _STATE.size * len(gru_layers) + _VALUE.size * len(program.values)
+    tables = HEADER.size + PORT.size * (len(program.inputs) + len(program.outputs))
+    tables += OP.size * len(program.operators) + STATE.size * len(gru_layers) + VALUE.size * len(program.values)
     data_start = _round_up(tables + len(text), ALIGN)
 
     data = bytearray()
@@ -355,7 +348,7 @@ def write(program: Program) -> bytes:
         if op.initial_state.any():
             initial = data_start + len(data)
             data += _padded(_bytes(op.initial_state))
-        states.append(_STATE.pack(o, state_floats, len(op.initial_state), initial))
+        states.append(STATE.pack(o, state_floats, len(op.initial_state), initial))
         state_floats += len(op.initial_state)
 
     file_bytes = data_start + len(data)
@@ -367,43 +360,13 @@ def write(program: Program) -> bytes:
     header = [MAGIC, VERSION, 0, file_bytes, *counts, program.arena_floats, state_floats, len(text), data_start]
     header += [len(data), 0]
     body = b"".join(map(_port, program.inputs + program.outputs)) + b"".join(ops) + b"".join(states)
-    body += b"".join(_VALUE.pack(value.offset, value.width) for value in program.values) + text
-    rest = body + bytes(data_start - _HEADER.size - len(body)) + bytes(data)
-    header[2] = zlib.crc32(_HEADER.pack(*header) + rest)
-    return _HEADER.pack(*header) + rest
+    body += b"".join(VALUE.pack(value.offset, value.width) for value in program.values) + text
+    rest = body + bytes(data_start - HEADER.size - len(body)) + bytes(data)
+    header[2] = zlib.crc32(HEADER.pack(*header) + rest)
+    return HEADER.pack(*header) + rest
 
 
 # ---- reading --------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Tables:
-    """The tables of a file without its weights: cheap to read."""
-
-    inputs: tuple[Port, ...]
-    outputs: tuple[Port, ...]
-    values: tuple[Value, ...]
-    records: tuple[tuple[Any, ...], ...]
-    states: tuple[tuple[int, ...], ...]
-    names: tuple[str, ...]
-    arena_floats: int
-    state_floats: int
-    data_start: int
-    data_bytes: int
-    text: Text
-
-
-def _unpack_text(data: bytes, ops: int) -> tuple[tuple[str, ...], Text]:
-    try:
-        text = json.loads(data)
-        names, metadata = text["operators"], text["metadata"]
-        exporter, source = text["exporter"], text["source_sha256"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise FormatError(f"the file's text is not the JSON that docs/format.md describes: {error!r}") from error
-    strings = isinstance(names, list) and all(isinstance(name, str) for name in [*names, exporter, source])
-    if not strings or len(names) != ops or not isinstance(metadata, dict):
-        raise FormatError("the file's text does not name every operator, the exporter and the source")
-    return tuple(names), Text(exporter, source, metadata)
 
 
 def check_envelope(data: memoryview) -> None:
@@ -418,46 +381,13 @@ def check_envelope(data: memoryview) -> None:
             f"the file has format version {version}, this grulet reads version {VERSION}: "
             + ("update grulet, or export the model again" if version > VERSION else "export the model again")
         )
-    size = struct.unpack_from("<I", data, 16)[0] if len(data) >= _HEADER.size else _HEADER.size
+    size = struct.unpack_from("<I", data, 16)[0] if len(data) >= HEADER.size else HEADER.size
     if len(data) < size:
         raise FormatError(f"the file is truncated: {len(data)} bytes of {size}")
     if len(data) > size:
         raise FormatError(f"the file has {len(data) - size} trailing bytes behind its {size}")
     if zlib.crc32(data[16:], zlib.crc32(bytes(4), zlib.crc32(data[:12]))) != struct.unpack_from("<I", data, 12)[0]:
         raise FormatError("the file is damaged: its checksum does not match (copy or export it again)")
-
-
-def tables_of(view: memoryview) -> Tables:
-    """Header and tables of bytes that passed `check_envelope` or the C library.
-
-    Bounds are checked again; the rules of the format are the C library's to enforce.
-    """
-    fields = _HEADER.unpack_from(view)
-    inputs, outputs, values, ops, states, arena_floats, state_floats, text_bytes, data_start, data_bytes, _ = fields[4:]
-    at = _HEADER.size
-    end = at + _PORT.size * (inputs + outputs) + _OP.size * ops + _STATE.size * states + _VALUE.size * values
-    if max(inputs, outputs, values, ops, states) > MAX_RECORDS or _round_up(end + text_bytes, ALIGN) != data_start:
-        raise FormatError("the tables do not end where the header says")
-    if data_start + data_bytes != len(view):
-        raise FormatError("the data section does not end with the file")
-    ports = [_PORT.unpack_from(view, at + i * _PORT.size) for i in range(inputs + outputs)]
-    at += _PORT.size * (inputs + outputs)
-    records = tuple(_OP.unpack_from(view, at + i * _OP.size) for i in range(ops))
-    at += _OP.size * ops
-    state_records = tuple(_STATE.unpack_from(view, at + i * _STATE.size) for i in range(states))
-    at += _STATE.size * states
-    value_records = tuple(Value(*_VALUE.unpack_from(view, at + i * _VALUE.size)) for i in range(values))
-    try:
-        named = [Port(name.partition(b"\0")[0].decode(), value) for value, _, _, name in ports]
-    except UnicodeDecodeError as error:
-        raise FormatError(f"a port name is not UTF-8: {error}") from error
-    if any(port.value >= values for port in named):
-        raise FormatError("a port names a value that does not exist")
-    names, text = _unpack_text(bytes(view[end : end + text_bytes]), ops)
-    return Tables(
-        tuple(named[:inputs]), tuple(named[inputs:]), value_records, records, state_records, names,
-        arena_floats, state_floats, data_start, data_bytes, text,
-    )  # fmt: skip
 
 
 def _operator(tables: Tables, o: int, view: memoryview) -> AnyOperator:
@@ -467,8 +397,8 @@ def _operator(tables: Tables, o: int, view: memoryview) -> AnyOperator:
     if not in_range or function >= len(FUNCTIONS) or max(source, target) >= len(tables.values):
         raise FormatError(f"operator {o} ({name!r}) has an unknown kind, format, function or value")
     if (
-        inputs != tables.values[source].width
-        or units != tables.values[target].width
+        inputs != tables.values[source][1]
+        or units != tables.values[target][1]
         or not (0 < units <= MAX_WIDTH and 0 < inputs <= MAX_WIDTH)
     ):
         raise FormatError(f"operator {o} ({name!r}) does not fit the widths of its values")
@@ -495,7 +425,14 @@ def read(data: bytes | memoryview) -> Program:
     check_envelope(view)
     tables = tables_of(view)
     operators = tuple(_operator(tables, o, view) for o in range(len(tables.records)))
-    program = Program(tables.inputs, tables.outputs, tables.values, operators, tables.arena_floats, tables.text)
+    program = Program(
+        tuple(Port(*port) for port in tables.inputs),
+        tuple(Port(*port) for port in tables.outputs),
+        tuple(Value(*value) for value in tables.values),
+        operators,
+        tables.arena_floats,
+        Text(tables.exporter, tables.source_sha256, tables.metadata),
+    )
     if write(program) != bytes(view):
         raise FormatError("the file breaks a rule of docs/format.md: holes, padding, order or unused fields")
     return program

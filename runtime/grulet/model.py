@@ -3,52 +3,21 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections import namedtuple
+from collections.abc import Callable
 from functools import cached_property
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from grulet import format as grulet_format
 from grulet.errors import FormatError
-from grulet.kernel import KernelModel, aligned_empty
+from grulet.kernel import KernelModel, KernelStream, KernelVoices, aligned_empty
+from grulet.pool import Pool
 from grulet.stream import Stream
+from grulet.tables import tables_of
 
-
-@dataclass(frozen=True)
-class Port:
-    """A named part of the input or output vector: elements ``offset`` to ``offset + width``."""
-
-    name: str
-    offset: int
-    width: int
-
-    @property
-    def slice(self) -> slice:
-        """For indexing the vector: ``y[port.slice]``."""
-        return slice(self.offset, self.offset + self.width)
-
-
-@dataclass(frozen=True)
-class OperatorInfo:
-    """One operator, in execution order."""
-
-    name: str
-    kind: str  # gru, dense, activation
-    inputs: int
-    units: int
-    weights: str  # none, f32, int8
-    activations: str  # f32, int16, int8
-    function: str  # none, relu, ...
-    weight_bytes: int
-
-    @property
-    def parameters(self) -> int:
-        """Trained numbers: weights, and biases as torch counts them (a GRU has two per gate and unit)."""
-        if self.kind == "gru":
-            return 3 * self.units * (self.inputs + self.units + 2)
-        return self.units * (self.inputs + 1) if self.kind == "dense" else 0
+if TYPE_CHECKING:
+    from grulet.parts import OperatorInfo, Port
 
 
 class Model:
@@ -59,7 +28,7 @@ class Model:
 
     def __init__(self, data: Any) -> None:
         self._kernel = KernelModel(data)
-        self._tables = grulet_format.tables_of(self._kernel.data.data)
+        self._tables = tables_of(self._kernel.data.data)
 
     def stream(self, block: int = 32) -> Stream:
         """Make a stream, in the model's initial state.
@@ -67,7 +36,14 @@ class Model:
         ``block``: how many frames `Stream.run` takes through an operator at once.  It changes speed and memory, never
         results; 1 uses the least memory.
         """
-        return Stream(self, self._kernel, block)
+        return Stream(self, KernelStream(KernelVoices(self._kernel, 1, block), 0))
+
+    def pool(self, count: int, block: int = 1) -> Pool:
+        """Make ``count`` streams, next to each other in memory, that a step takes through the weights together.
+
+        ``block``: as in `stream`, for `Stream.run` of single voices.
+        """
+        return Pool(self, KernelVoices(self._kernel, count, block))
 
     @cached_property
     def inputs(self) -> tuple[Port, ...]:
@@ -83,9 +59,20 @@ class Model:
         """Return the output of this name; `KeyError` if there is none."""
         return {port.name: port for port in self.outputs}[name]
 
-    def _ports(self, ports: tuple[grulet_format.Port, ...]) -> tuple[Port, ...]:
-        widths = [self._tables.values[port.value].width for port in ports]
-        return tuple(Port(port.name, sum(widths[:i]), widths[i]) for i, port in enumerate(ports))
+    def _ports(self, ports: tuple[tuple[str, int], ...]) -> tuple[Port, ...]:
+        from grulet.parts import Port
+
+        widths = [self._tables.values[value][1] for _, value in ports]
+        return tuple(Port(name, sum(widths[:i]), widths[i]) for i, (name, _) in enumerate(ports))
+
+    @cached_property
+    def _split(self) -> Callable[[Any], Any] | None:
+        """Several outputs: what makes a named tuple of slices of an output vector, or of many."""
+        if len(self._tables.outputs) < 2:
+            return None
+        outputs = namedtuple("Outputs", [port.name for port in self.outputs], rename=True)  # type: ignore[misc]
+        slices = [port.slice for port in self.outputs]
+        return lambda y: outputs(*(y[..., part] for part in slices))
 
     @property
     def input_width(self) -> int:
@@ -100,15 +87,18 @@ class Model:
     @cached_property
     def ops(self) -> tuple[OperatorInfo, ...]:
         """The operators, in execution order."""
+        from grulet.format import ACTIVATIONS, FUNCTIONS, KINDS, WEIGHTS
+        from grulet.parts import OperatorInfo
+
         return tuple(
             OperatorInfo(
                 name,
-                grulet_format.KINDS[record[0]],
+                KINDS[record[0]],
                 record[6],
                 record[7],
-                grulet_format.WEIGHTS[record[4]],
-                grulet_format.ACTIVATIONS[record[5]],
-                grulet_format.FUNCTIONS[record[8]],
+                WEIGHTS[record[4]],
+                ACTIVATIONS[record[5]],
+                FUNCTIONS[record[8]],
                 record[13],
             )
             for name, record in zip(self._tables.names, self._tables.records, strict=True)
@@ -141,17 +131,17 @@ class Model:
     @property
     def metadata(self) -> dict[str, Any]:
         """What the exporter was told to copy into the file: labels, the audio front end, and so on."""
-        return self._tables.text.metadata
+        return self._tables.metadata
 
     @property
     def exporter(self) -> str:
         """Name and version of the program that wrote the file."""
-        return self._tables.text.exporter
+        return self._tables.exporter
 
     @property
     def source_sha256(self) -> str:
         """Hash of the ONNX model that the file was made from."""
-        return self._tables.text.source_sha256
+        return self._tables.source_sha256
 
     def describe(self) -> str:
         """Return a table of the model, for people."""
@@ -188,9 +178,9 @@ def load(source: str | os.PathLike[str] | Any) -> Model:
     """
     if not isinstance(source, str | os.PathLike):
         return Model(source)
-    path = Path(source)
+    path = os.fsdecode(source)
     try:
-        with path.open("rb") as file:
+        with open(path, "rb") as file:
             data = aligned_empty(os.fstat(file.fileno()).st_size)
             size = file.readinto(data.data)
     except OSError as error:

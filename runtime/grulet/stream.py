@@ -2,40 +2,41 @@
 
 from __future__ import annotations
 
-from collections import namedtuple
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy import ndarray  # found faster than np.ndarray, in every step
 
 from grulet.errors import FrameError
-from grulet.kernel import KernelModel, KernelStream
+from grulet.kernel import KernelStream
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from numpy.typing import NDArray
+
     from grulet.model import Model
 
-Floats: TypeAlias = NDArray[np.float32]
+    Floats: TypeAlias = NDArray[np.float32]
+
 _FLOAT32 = np.dtype(np.float32)
 
 
 class Stream:
     """One voice: hidden state, scratch, and the buffers `input` and `output`.  Belongs to one thread at a time.
 
-    Frame by frame, in chunks of any size or as a whole: the same bits.  Made by `Model.stream`.
+    Frame by frame, in chunks of any size or as a whole: the same bits.  Made by `Model.stream`, or one of a `Pool`.
     """
 
-    def __init__(self, model: Model, kernel: KernelModel, block: int) -> None:
+    def __init__(self, model: Model, kernel: KernelStream) -> None:
         self.model = model
-        self._kernel = KernelStream(kernel, block)
-        self._input = self._kernel.input
-        self._output = self._kernel.output
-        self._input_shape = self._input.shape
-        self._split: Any = None
-        if len(model.outputs) > 1:
-            outputs = namedtuple("Outputs", [port.name for port in model.outputs], rename=True)  # type: ignore[misc]
-            self._split = lambda y: outputs(*(y[..., port.slice] for port in model.outputs))
+        self._kernel = kernel
+        self._input = kernel.input
+        self._input_view: Any = kernel.input.data
+        self._output = kernel.output
+        self._split = model._split
         #: One frame, `input` -> `output`, without copies: ``stream.input[:] = x; stream.tick(); stream.output``.
-        self.tick = self._kernel.tick
+        self.tick = kernel.tick
 
     @property
     def input(self) -> Floats:
@@ -50,18 +51,26 @@ class Stream:
     @property
     def memory_bytes(self) -> int:
         """What a C program would give `grulet_stream_init`: state, scratch and values."""
-        return self._kernel.memory_bytes
+        return self._kernel.voices.voice_bytes
 
-    def step(self, frame: Floats) -> Any:
-        """One frame: (in,) float32 -> (out,) float32, a new array; a named tuple of arrays for several outputs.
+    def step(self, frame: Floats, out: Floats | None = None) -> Any:
+        """One frame: (in,) float32 -> (out,) float32; several outputs: a named tuple of arrays, slices of one vector.
 
-        Raises `FrameError` for a wrong type, dtype or shape, a NaN or an infinity; then the state has not changed.
+        The answer is a new array, or ``out``: C-contiguous, writable, (out,) float32.  It may overlap ``frame``, which
+        is copied first.  Raises `FrameError` for a wrong type, dtype or shape, a NaN or an infinity; then neither the
+        state nor `output` nor ``out`` has changed.
         """
-        if type(frame) is not np.ndarray or frame.dtype != _FLOAT32 or frame.shape != self._input_shape:
-            self._refuse(frame, f"({self._input_shape[0]},)", self._input_shape)
-        self._input[:] = frame
+        if out is not None:
+            check_out(out, self._output.shape)
+        if type(frame) is not ndarray:
+            check_frames(frame, self._input.shape)
+        try:
+            self._input_view[:] = frame  # checks format and shape, and copies: half the cost of asking numpy
+        except (TypeError, ValueError, BufferError):
+            check_frames(frame, self._input.shape)
+            self._input[...] = frame  # good, but a memoryview does not take it: misaligned
         self.tick()
-        answer = self._output.copy()
+        answer = self._output.copy() if out is None else written(out, self._output)
         return answer if self._split is None else self._split(answer)
 
     def run(self, frames: Floats) -> Any:
@@ -74,21 +83,12 @@ class Stream:
 
     def run_vector(self, frames: Floats) -> Floats:
         """Like `run`, but always the whole output vector (T, out), however many outputs the model names."""
-        width = self._input_shape[0]
-        if not isinstance(frames, np.ndarray) or frames.dtype != _FLOAT32 or frames.shape[1:] != (width,):
-            self._refuse(frames, f"(frames, {width})", None)
+        width = len(self._input)
+        if not isinstance(frames, ndarray) or frames.dtype != _FLOAT32 or frames.shape[1:] != (width,):
+            refuse_frames(frames, f"(frames, {width})")
         outputs = np.empty((len(frames), len(self._output)), np.float32)
-        self._kernel.run(np.require(frames, requirements=["C", "A"]), outputs)
+        self._kernel.run(plain(frames), outputs)
         return outputs
-
-    def _refuse(self, frame: Any, wanted: str, shape: tuple[int, ...] | None) -> None:
-        """Raise for a frame that is no plain float32 array of the wanted shape (subclasses of ndarray are fine)."""
-        if not isinstance(frame, np.ndarray):
-            raise FrameError(f"a float32 array {wanted} was expected, not {type(frame).__name__}")
-        if frame.dtype != _FLOAT32:
-            raise FrameError(f"float32 was expected, not {frame.dtype}: use x.astype(numpy.float32)")
-        if frame.shape != shape:
-            raise FrameError(f"shape {wanted} was expected, not {frame.shape}")
 
     def step_operator(self, index: int) -> bool:
         """Run one operator of `Model.ops` on the values and state as they stand: for measuring what it costs.
@@ -111,15 +111,53 @@ class Stream:
 
     def clone(self) -> Stream:
         """Return a second stream in the same state."""
-        other = self.model.stream(self._kernel.block)
+        other = self.model.stream(self._kernel.voices.block)
         other.restore(self.save())
         return other
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restored, (self.model, self._kernel.block, self.save())
+        return _restored, (self.model, self._kernel.voices.block, self.save())
 
 
 def _restored(model: Model, block: int, blob: bytes) -> Stream:
     stream = model.stream(block)
     stream.restore(blob)
     return stream
+
+
+def check_frames(frames: Any, shape: tuple[int, ...]) -> None:
+    """Raise `FrameError` for anything but a float32 array of this shape (subclasses of ndarray are fine)."""
+    if not isinstance(frames, ndarray) or frames.dtype != _FLOAT32 or frames.shape != shape:
+        refuse_frames(frames, str(shape))
+
+
+def refuse_frames(frames: Any, wanted: str) -> NoReturn:
+    """Say why frames are not a float32 array of the wanted shape."""
+    if not isinstance(frames, ndarray):
+        raise FrameError(f"a float32 array {wanted} was expected, not {type(frames).__name__}")
+    if frames.dtype != _FLOAT32:
+        raise FrameError(f"float32 was expected, not {frames.dtype}: use x.astype(numpy.float32)")
+    raise FrameError(f"shape {wanted} was expected, not {frames.shape}")
+
+
+def check_out(out: Any, shape: tuple[int, ...]) -> None:
+    """Raise `FrameError` for an ``out`` that cannot take the answers as they are."""
+    if isinstance(out, ndarray) and out.dtype == _FLOAT32 and out.shape == shape and out.flags.carray:
+        return
+    found = f"{out.dtype} {out.shape}" if isinstance(out, ndarray) else type(out).__name__
+    if found == f"float32 {shape}":
+        flags = out.flags
+        found = f"a {'strided' if not flags.c_contiguous else 'read-only' if flags.aligned else 'misaligned'} one"
+    raise FrameError(f"out: a writable, C-contiguous float32 array {shape} was expected, not {found}")
+
+
+def plain(frames: Floats) -> Floats:
+    """The frames as C can read them: themselves, or a C-contiguous, aligned copy (`numpy.require` takes 2 us)."""
+    flags = frames.flags
+    return frames if flags.c_contiguous and flags.aligned else np.array(frames, np.float32, order="C")
+
+
+def written(out: Floats, answers: Floats) -> Floats:
+    """``out``, with the answers in it."""
+    out[...] = answers
+    return out

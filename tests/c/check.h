@@ -11,6 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#if defined(__unix__) || defined(__APPLE__)
+#define GUARD_PAGES 1
+#else
+#define GUARD_PAGES 0 /* Windows, WebAssembly: what is read beyond the end goes unnoticed there, and finish() says so */
+#endif
+
 static int failures;
 
 /* Print what failed (the first few times), go on, let main return non-zero. */
@@ -34,7 +40,7 @@ static int failures;
 
 static inline int finish(const char *test)
 {
-    printf("%s: %s\n", test, failures ? "FAILED" : "ok");
+    printf("%s: %s%s\n", test, failures ? "FAILED" : "ok", GUARD_PAGES ? "" : " (without guard pages)");
     return failures != 0;
 }
 
@@ -42,7 +48,7 @@ static inline int finish(const char *test)
 
 typedef struct { unsigned char *data; size_t bytes; void *pages; size_t page_bytes; } guarded;
 
-#if defined(__unix__) || defined(__APPLE__)
+#if GUARD_PAGES
 #include <sys/mman.h>
 #include <unistd.h>
 

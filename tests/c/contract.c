@@ -7,7 +7,7 @@
 static const char *const STATUS[] = {
     "GRULET_OK", "GRULET_NOT_A_MODEL", "GRULET_WRONG_VERSION", "GRULET_WRONG_SIZE", "GRULET_DAMAGED", "GRULET_FORBIDDEN",
     "GRULET_MISALIGNED", "GRULET_BIG_ENDIAN", "GRULET_SMALL_MEMORY", "GRULET_BAD_FRAME", "GRULET_BAD_STATE",
-    "GRULET_UNKNOWN_ISA"};
+    "GRULET_UNKNOWN_ISA", "GRULET_OTHER_MODEL", "GRULET_NO_OPERATOR"};
 enum { STATUSES = sizeof STATUS / sizeof *STATUS };
 
 static void check_texts(void)
@@ -154,6 +154,139 @@ static void check_bad_blobs(const grulet_model *model, const grulet_model *other
     guarded_free(&now), guarded_free(&y), guarded_free(&foreign);
 }
 
+/* Voices of one model, of different blocks and ages, that are stepped together. */
+enum { VOICES = 7 };
+typedef struct { grulet_stream *streams[VOICES]; guarded memory[VOICES], x, y; float *frames, *answers; } voices;
+
+/* Voice v has run v frames of x. */
+static voices voices_of(const grulet_model *model, const float *x)
+{
+    const size_t in = grulet_input_width(model), out = grulet_output_width(model);
+    voices all;
+    all.x = guarded_alloc(VOICES * in * sizeof(float));
+    all.y = guarded_alloc(VOICES * out * sizeof(float));
+    all.frames = (float *)(void *)all.x.data;
+    all.answers = (float *)(void *)all.y.data;
+    for (size_t v = 0; v < VOICES; v++) {
+        const size_t block = 1 + v % 3;
+        all.memory[v] = guarded_alloc(grulet_stream_bytes(model, block));
+        CHECK(grulet_stream_init(&all.streams[v], all.memory[v].data, all.memory[v].bytes, model, block) == GRULET_OK,
+              "voice %zu", v);
+        for (size_t f = 0; f < v; f++)
+            CHECK(grulet_step(all.streams[v], all.answers, x + f * in) == GRULET_OK, "voice %zu, frame %zu", v, f);
+    }
+    memset(all.y.data, 0x55, all.y.bytes);
+    return all;
+}
+
+static void voices_free(voices *all)
+{
+    for (size_t v = 0; v < VOICES; v++) guarded_free(&all->memory[v]);
+    guarded_free(&all->x), guarded_free(&all->y);
+}
+
+static void save_all(const voices *all, guarded *blobs)
+{
+    const size_t bytes = blobs->bytes / VOICES;
+    for (size_t v = 0; v < VOICES; v++)
+        CHECK(grulet_save(all->streams[v], blobs->data + v * bytes, bytes) == GRULET_OK, "save voice %zu", v);
+}
+
+/* Together == each alone: any number of voices, in any order. */
+static void check_step_many(const grulet_model *model, const float *x, const float *expected)
+{
+    const size_t in = grulet_input_width(model), out = grulet_output_width(model);
+    for (size_t count = 0; count <= VOICES; count++) {
+        voices all = voices_of(model, x);
+        grulet_stream *backwards[VOICES];
+        for (size_t v = 0; v < count; v++) {
+            backwards[v] = all.streams[count - 1 - v];
+            memcpy(all.frames + v * in, x + (count - 1 - v) * in, in * sizeof(float));
+        }
+        CHECK(grulet_step_many(backwards, count, all.answers, all.frames) == GRULET_OK, "%zu voices", count);
+        for (size_t v = 0; v < count; v++)
+            CHECK(memcmp(all.answers + v * out, expected + (count - 1 - v) * out, out * sizeof(float)) == 0,
+                  "voice %zu of %zu on %s has other bits", v, count, grulet_isa_used());
+        for (size_t i = count * out * sizeof(float); i < all.y.bytes; i++)
+            CHECK(all.y.data[i] == 0x55, "%zu voices: y is written behind their answers", count);
+        for (size_t v = 0; v < VOICES; v++) { /* and they go on alone */
+            const size_t next = v + (v < count);
+            CHECK(grulet_step(all.streams[v], all.answers, x + next * in) == GRULET_OK, "voice %zu", v);
+            CHECK(memcmp(all.answers, expected + next * out, out * sizeof(float)) == 0, "voice %zu goes astray", v);
+        }
+        voices_free(&all);
+    }
+    CHECK(grulet_step_many(NULL, 0, NULL, NULL) == GRULET_OK, "nobody");
+}
+
+/* A bad frame of anyone, or a stream of another model, changes nothing of anybody. */
+static void check_bad_many(const grulet_model *model, const grulet_model *other, const float *x, const float *expected)
+{
+    static const uint32_t BAD[] = {0x7F800000u, 0xFFC00000u, 0x7F800001u};
+    const size_t in = grulet_input_width(model), out = grulet_output_width(model);
+    voices all = voices_of(model, x);
+    guarded before = guarded_alloc(VOICES * grulet_save_bytes(model)), after = guarded_alloc(before.bytes);
+    guarded kept = guarded_alloc(all.y.bytes), foreign = guarded_alloc(grulet_stream_bytes(other, 1));
+    save_all(&all, &before);
+    memcpy(kept.data, all.y.data, kept.bytes);
+    memcpy(all.frames, x, all.x.bytes); /* voice v, of age v, gets frame v */
+    for (size_t at = 0; at < VOICES * in; at++) {
+        const float good = all.frames[at];
+        memcpy(&all.frames[at], &BAD[at % 3], sizeof(float));
+        CHECK(grulet_step_many(all.streams, VOICES, all.answers, all.frames) == GRULET_BAD_FRAME, "element %zu", at);
+        save_all(&all, &after);
+        CHECK(memcmp(before.data, after.data, before.bytes) == 0, "a state changed by element %zu", at);
+        CHECK(memcmp(all.y.data, kept.data, kept.bytes) == 0, "answers changed by element %zu", at);
+        all.frames[at] = good;
+    }
+    grulet_stream *other_stream;
+    CHECK(grulet_stream_init(&other_stream, foreign.data, foreign.bytes, other, 1) == GRULET_OK, "init");
+    for (size_t v = 0; v < VOICES; v++) {
+        grulet_stream *const own = all.streams[v];
+        all.streams[v] = other_stream;
+        CHECK(grulet_step_many(all.streams, VOICES, all.answers, all.frames) == GRULET_OTHER_MODEL, "place %zu", v);
+        all.streams[v] = own;
+        save_all(&all, &after);
+        CHECK(memcmp(before.data, after.data, before.bytes) == 0, "a state changed by another model at %zu", v);
+        CHECK(memcmp(all.y.data, kept.data, kept.bytes) == 0, "answers changed by another model at %zu", v);
+    }
+    CHECK(grulet_step_many(all.streams, VOICES, all.answers, all.frames) == GRULET_OK, "good frames");
+    CHECK(memcmp(all.answers, expected, VOICES * out * sizeof(float)) == 0, "other bits after the refusals");
+    voices_free(&all);
+    guarded_free(&before), guarded_free(&after), guarded_free(&kept), guarded_free(&foreign);
+}
+
+/* All operators in order, on the frame that is still there, are a step with the same frame; there are no others. */
+static void check_step_operator(const grulet_model *model, const float *x)
+{
+    const size_t bytes = grulet_save_bytes(model), in = grulet_input_width(model);
+    voices all = voices_of(model, x);
+    guarded by_step = guarded_alloc(bytes), by_operators = guarded_alloc(bytes);
+    grulet_stream *one = all.streams[0], *two = all.streams[3]; /* of blocks 1 and 1 */
+    uint32_t operators = 0;
+    grulet_stream_reset(two);
+    for (int times = 0; times < 3; times++) CHECK(grulet_step(one, all.answers, x) == GRULET_OK, "step");
+    CHECK(grulet_step(two, all.answers + grulet_output_width(model), x) == GRULET_OK, "step");
+    for (int times = 0; times < 2; times++)
+        for (operators = 0; grulet_step_operator(two, operators) == GRULET_OK; operators++)
+            REQUIRE(operators < 1024, "operators without end");
+    CHECK(operators > 1, "%u operators", (unsigned)operators);
+    grulet_save(one, by_step.data, bytes);
+    grulet_save(two, by_operators.data, bytes);
+    CHECK(memcmp(by_step.data, by_operators.data, bytes) == 0, "%u operators are no step", (unsigned)operators);
+    CHECK(grulet_step_operator(two, operators) == GRULET_NO_OPERATOR, "one too many");
+    CHECK(grulet_step_operator(two, 0x80000000u) == GRULET_NO_OPERATOR, "far too many");
+    CHECK(grulet_step_operator(two, 0xFFFFFFFFu) == GRULET_NO_OPERATOR, "the largest number");
+    grulet_save(two, by_operators.data, bytes);
+    CHECK(memcmp(by_step.data, by_operators.data, bytes) == 0, "operators that are not there have changed the state");
+    CHECK(grulet_step(one, all.answers, x + in) == GRULET_OK, "next step");
+    CHECK(grulet_step(two, all.answers + grulet_output_width(model), x + in) == GRULET_OK, "next step");
+    CHECK(memcmp(all.answers, all.answers + grulet_output_width(model), grulet_output_width(model) * 4) == 0,
+          "the next step has other bits");
+    voices_free(&all);
+    guarded_free(&by_step), guarded_free(&by_operators);
+}
+
 int main(int count, char **arguments)
 {
     REQUIRE(count == 3, "usage: contract VECTORS_FOLDER HOSTILE_FOLDER");
@@ -170,6 +303,7 @@ int main(int count, char **arguments)
     CHECK(grulet_model_open(&model, file.data, file.bytes) == GRULET_OK, "int16_7_19");
     CHECK(grulet_model_open(&other, other_file.data, other_file.bytes) == GRULET_OK, "f32_5_13");
     CHECK(grulet_input_width(&model) == 7 && grulet_output_width(&model) == 5 + 19, "widths");
+    REQUIRE(x.bytes >= (VOICES + 1) * 7 * sizeof(float), "too few frames");
     copy = model; /* copying a model is allowed */
     memset(&model, 0, sizeof model);
     check_sizes(&copy);
@@ -177,6 +311,9 @@ int main(int count, char **arguments)
         grulet_isa_use(grulet_isa_name(i));
         check_bad_frames(&copy, (const float *)(void *)x.data, (const float *)(void *)expected.data);
         check_bad_blobs(&copy, &other, (const float *)(void *)x.data);
+        check_step_many(&copy, (const float *)(void *)x.data, (const float *)(void *)expected.data);
+        check_bad_many(&copy, &other, (const float *)(void *)x.data, (const float *)(void *)expected.data);
+        check_step_operator(&copy, (const float *)(void *)x.data);
     }
     guarded_free(&file), guarded_free(&other_file), guarded_free(&x), guarded_free(&expected);
     return finish("contract");

@@ -14,6 +14,11 @@ typedef struct {
 
 extern const gates_table gates_generic;
 extern const gates_table gates_avx2;
+extern const gates_table gates_avxvnni;
 extern const gates_table gates_avx512vnni;
+extern const gates_table gates_neon;
+extern const gates_table gates_dotprod;
+extern const gates_table gates_armv7neon;
+extern const gates_table gates_simd128;
 
 #endif

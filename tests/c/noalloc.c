@@ -45,7 +45,7 @@ typedef struct {
     size_t memory_bytes, blob_bytes, frames, width;
 } job;
 
-/* Everything a program may do with a model: open, init, step, run, save, restore, reset, bad frames, bad blobs. */
+/* Everything a program may do with a model: open, init, step, step many, run, save, restore, reset, bad frames and blobs. */
 static int all_calls(const job *j)
 {
     grulet_model model;
@@ -53,11 +53,13 @@ static int all_calls(const job *j)
     int good = grulet_model_open(&model, j->file->data, j->file->bytes) == GRULET_OK;
     good &= grulet_stream_init(&stream, j->memory, j->memory_bytes, &model, 4) == GRULET_OK;
     for (size_t f = 0; f < j->frames; f++) good &= grulet_step(stream, j->y, j->x + f * j->width) == GRULET_OK;
+    good &= grulet_step_many(&stream, 1, j->y, j->x) == GRULET_OK;
     good &= grulet_run(stream, j->y, j->x, j->frames) == GRULET_OK;
     good &= grulet_save(stream, j->blob, j->blob_bytes) == GRULET_OK;
     good &= grulet_restore(stream, j->blob, j->blob_bytes) == GRULET_OK;
     good &= grulet_restore(stream, j->blob, j->blob_bytes - 1) == GRULET_BAD_STATE;
     good &= grulet_step(stream, j->y, j->bad) == GRULET_BAD_FRAME;
+    good &= grulet_step_many(&stream, 1, j->y, j->bad) == GRULET_BAD_FRAME;
     good &= grulet_run(stream, j->y, j->bad, 1) == GRULET_BAD_FRAME;
     good &= grulet_model_open(&model, j->file->data, j->file->bytes - 1) == GRULET_WRONG_SIZE;
     good &= grulet_isa_name(0) != NULL && grulet_isa_used() != NULL && grulet_status_text(GRULET_OK) != NULL;

@@ -1,8 +1,8 @@
 /* Golden vectors on every instruction set of this library and CPU: selftest VECTORS_FOLDER.
  *
- * Step and run, several block sizes and file addresses, save and restore half-way: the bits of the numpy oracle.  Files,
- * frames, outputs and stream memory end at pages without rights, so that one byte too many faults.  Prints one line a
- * vector with the CRC-32 of its outputs: the same lines on every machine. */
+ * Step, run and step_many, several block sizes and file addresses, save and restore half-way: the bits of the numpy
+ * oracle.  Files, frames, outputs and stream memory end at pages without rights, so that one byte too many faults.
+ * Prints one line a vector and kernel with the CRC-32 of the computed outputs; tools/emulate.py compares many CPUs'. */
 #include "check.h"
 #include "grulet.h"
 
@@ -23,19 +23,25 @@ static grulet_stream *make_stream(guarded *memory, const grulet_model *model, si
     return stream;
 }
 
-static void check_steps(const grulet_model *model, const vector *v)
+/* Returns the CRC-32 of all outputs. */
+static uint32_t check_steps(const grulet_model *model, const vector *v)
 {
     guarded memory, x = guarded_alloc(v->in * 4), y = guarded_alloc(v->out * 4);
+    guarded all = guarded_alloc(v->frames * y.bytes);
     grulet_stream *stream = make_stream(&memory, model, 1);
     for (size_t f = 0; f < v->frames; f++) {
         memcpy(x.data, v->x + f * v->in, v->in * 4);
         CHECK(grulet_step(stream, (float *)(void *)y.data, (const float *)(void *)x.data) == GRULET_OK, "%s", v->name);
         CHECK(same((const float *)(void *)y.data, v->expected + f * v->out, v->out), "%s: step %zu on %s", v->name, f,
               grulet_isa_used());
+        memcpy(all.data + f * y.bytes, y.data, y.bytes);
     }
+    const uint32_t crc = test_crc32(all.data, all.bytes);
     guarded_free(&memory);
     guarded_free(&x);
     guarded_free(&y);
+    guarded_free(&all);
+    return crc;
 }
 
 /* Run `first` frames, save, restore into a second stream, run the rest there; then reset and run all. */
@@ -58,6 +64,30 @@ static void check_run(const grulet_model *model, const vector *v, size_t block, 
     guarded_free(&memory);
     guarded_free(&other_memory);
     guarded_free(&blob);
+    guarded_free(&y);
+}
+
+/* More streams at once than a kernel takes together, each a frame behind the one before: they come and go one by one. */
+static void check_many(const grulet_model *model, const vector *v)
+{
+    enum { STREAMS = 7 };
+    guarded memory[STREAMS], x = guarded_alloc(STREAMS * v->in * 4), y = guarded_alloc(STREAMS * v->out * 4);
+    grulet_stream *streams[STREAMS];
+    for (size_t s = 0; s < STREAMS; s++) streams[s] = make_stream(&memory[s], model, 1);
+    for (size_t time = 0; time + 1 < v->frames + STREAMS; time++) {
+        const size_t first = time < v->frames ? 0 : time - v->frames + 1;
+        const size_t count = (time < STREAMS ? time + 1 : STREAMS) - first;
+        float *rows = (float *)(void *)x.data + (STREAMS - count) * v->in;
+        float *answer = (float *)(void *)y.data + (STREAMS - count) * v->out;
+        for (size_t s = 0; s < count; s++)
+            memcpy(rows + s * v->in, v->x + (time - first - s) * v->in, v->in * 4);
+        CHECK(grulet_step_many(streams + first, count, answer, rows) == GRULET_OK, "%s", v->name);
+        for (size_t s = 0; s < count; s++)
+            CHECK(same(answer + s * v->out, v->expected + (time - first - s) * v->out, v->out),
+                  "%s: stream %zu of %zu on %s", v->name, s, count, grulet_isa_used());
+    }
+    for (size_t s = 0; s < STREAMS; s++) guarded_free(&memory[s]);
+    guarded_free(&x);
     guarded_free(&y);
 }
 
@@ -97,17 +127,17 @@ static void check_vector(const char *folder, const char *name, size_t frames, ui
     CHECK(test_crc32(expected.data, expected.bytes) == crc, "%s: index.txt has another checksum", name);
     for (size_t i = 0; grulet_isa_name(i) != NULL; i++) {
         CHECK(grulet_isa_use(grulet_isa_name(i)) == GRULET_OK, "%s", grulet_isa_name(i));
-        check_steps(&model, &v);
+        printf("%-16s %-12s %08lx\n", name, grulet_isa_used(), (unsigned long)check_steps(&model, &v));
         check_run(&model, &v, 1, 0);
         check_run(&model, &v, 2, frames / 2);
         check_run(&model, &v, 7, 5);
         check_run(&model, &v, 32, frames);
+        check_many(&model, &v);
         const uint32_t sum = grulet_read_weights(&model);
         if (i == 0) read_sum = sum;
         CHECK(sum == read_sum, "%s: weights read by %s", name, grulet_isa_used());
-        check_addresses(&file, &v);
+        if (file.bytes < 100000) check_addresses(&file, &v); /* it reads the file many times */
     }
-    printf("%-16s %4zu frames  %08lx\n", name, frames, (unsigned long)crc);
     guarded_free(&file);
     guarded_free(&x);
     guarded_free(&expected);
