@@ -1,88 +1,104 @@
-"""One GRU layer, one frame: every kernel of this machine, onnxruntime and torch, in turn, beside the read floor.
+"""One GRU layer, one frame, from Python: our formats and every rival in turn, beside merely reading the weights.
 
-    python benchmarks/latency.py [--sizes 32,64,128,256,512] [--steps 20000] [--output results/latency.json]
+    python -m benchmarks.latency [--sizes 32,64,...] [--steps 20000] [--output FILE.json] [--quick]
 
-Whole Python calls on held buffers (``tick``) for us, the fastest call known for the others (grulet_export.rivals).
-Weights and frames are random; times do not depend on them.  One thread, pinned, garbage collector off.
+For us a ``tick`` (the frame lies in the stream's own buffer), and a ``step``, which takes a numpy frame and gives a
+new array as all rivals do (benchmarks/rivals: each at the best settings known).  Random frames, state carried from
+step to step, one thread, pinned, garbage collector off, in rounds of 200 calls.  What would need more than
+--slow-seconds for all steps, our ticks apart, takes fewer, in whole rounds spread over the run; the JSON says how many.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import tempfile
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from torch import nn
+from benchmarks.common import (
+    QUANTILES,
+    SIZES,
+    affordable,
+    command_line,
+    each_step,
+    frames_of,
+    in_turn,
+    latencies,
+    numbers,
+    positive,
+)
+from benchmarks.models import layer_of, models_of
+from benchmarks.rivals import rivals
 
 import grulet
-from grulet.bench import ROUND, Latency, machine, measure, quiet_process
+from grulet.bench import ROUND, measure, quiet_process
 from grulet.progress import progress
-from grulet_export import export
-from grulet_export.rivals import OnnxRival, TorchRival
 
-FORMATS = (("int8", "int8"), ("int8", "int16"), ("f32", "f32"))
+NOTHING = "a call of nothing"
 
 
-def contestants(size: int, folder: Path) -> dict[str, Callable[[int], object]]:
-    """Every way to take one step of one layer of ``size`` inputs and units."""
-    torch.manual_seed(0)
-    layer = nn.GRU(size, size)
-    rows = list(np.random.default_rng(0).standard_normal((1000, size), np.float32))
-    found: dict[str, Callable[[int], object]] = {}
-    for weights, activations in FORMATS:
-        path = folder / f"{size}.{weights}.{activations}.grulet"
-        export(layer, path, weights=weights, activations="int16" if weights == "f32" else activations, frames=20)
-        model = grulet.load(path)
-        name = weights if weights == "f32" else f"{weights} x {activations}"
-        found[f"read {weights}"] = on_isa(grulet.isas()[0], lambda step, model=model: model.read_weights())
-        for isa in grulet.isas():
-            stream = model.stream(block=1)
-            stream.input[:] = rows[0]
-            found[f"{isa} {name}"] = on_isa(isa, lambda step, tick=stream.tick: tick())
-    data = path.read_bytes()
-    for rival in (OnnxRival(data), TorchRival(data)):
-        found[rival.title] = lambda step, rival=rival: rival.step(rows[step % len(rows)])
-    return found
+def measure_all(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Size after size."""
+    steps = 3 if options.quick else options.steps
+    # Threads that a rival starts inherit the pinning: everything is made inside.
+    with quiet_process():
+        sizes = {str(size): measure_size(size, steps, options.slow_seconds, folder) for size in options.sizes}
+    return {"steps": steps, "quantiles": list(QUANTILES), "sizes": sizes}
 
 
-def on_isa(isa: str, call: Callable[[int], object]) -> Callable[[int], object]:
-    """Choose the instruction set at the beginning of every round: its first call pays, beyond the 99th percentile."""
+def measure_size(size: int, steps: int, slow_seconds: float, folder: Path) -> dict[str, Any]:
+    """All contestants of one size."""
+    ours, facts = our_calls(size, folder)
+    found, absent = rivals(layer_of(size), folder)
+    frames = frames_of(size)
+    theirs = {rival.title: in_turn(rival.step, frames) for rival in found}
+    for rival in found:
+        facts[rival.title] = {
+            "kind": "rival",
+            "weights": rival.weights,
+            "package": f"{rival.package} {rival.version()}",
+            "settings": rival.settings,
+        }
+    limited = theirs | {name: call for name, call in ours.items() if facts[name].get("call") != "tick"}
+    fewer = affordable(limited, steps, slow_seconds, min(steps, 5 * ROUND))
+    with progress(f"{size} units", steps, "steps") as done:
+        times = measure(ours | theirs, steps, done, fewer=fewer)
+    contestants = {name: facts[name] | latency for name, latency in latencies(times).items()}
+    return {"contestants": contestants, "absent": absent}
 
-    def chosen(step: int) -> object:
-        if step % ROUND == 0:
-            grulet.use_isa(isa)
-        return call(step)
 
-    return chosen
+def our_calls(size: int, folder: Path) -> tuple[dict[str, Callable[[int], object]], dict[str, dict[str, Any]]]:
+    """Our contestants, and what they are."""
+    frames = frames_of(size)
+    calls: dict[str, Callable[[int], object]] = {NOTHING: lambda step: None}
+    facts: dict[str, dict[str, Any]] = {NOTHING: {"kind": "nothing"}}
+    for form, model in models_of(size, folder).items():
+        floor = f"read {form.weights}"
+        calls.setdefault(floor, each_step(model.read_weights))
+        facts[floor] = {"kind": "floor", "weights": form.weights, "bytes": model.weight_bytes}
+        ticking = model.stream(block=1)
+        ticking.input[:] = frames[0]
+        calls[f"grulet {form.title}, tick"] = each_step(ticking.tick)
+        calls[f"grulet {form.title}, step"] = in_turn(model.stream(block=1).step, frames)
+        for call in ("tick", "step"):
+            facts[f"grulet {form.title}, {call}"] = {
+                "kind": "grulet",
+                "format": form.title,
+                "weights": form.weights,
+                "call": call,
+                "isa": grulet.isa(),
+            }
+    return calls, facts
 
 
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", default="32,64,128,256,512", help="inputs = units, separated by commas")
-    parser.add_argument("--steps", type=int, default=20_000, help="steps of each at each size")
-    parser.add_argument("--output", type=Path, help="write everything as JSON")
-    options = parser.parse_args()
-    results: dict[str, Any] = {"machine": machine(), "microseconds": {}}
-    with tempfile.TemporaryDirectory() as folder, quiet_process():
-        for size in map(int, options.sizes.split(",")):
-            with progress(f"{size} units", options.steps, "steps") as done:
-                times = measure(contestants(size, Path(folder)), options.steps, done)
-            latencies = {name: Latency.of(sample) for name, sample in times.items()}
-            results["microseconds"][size] = {name: asdict(latency) for name, latency in latencies.items()}
-            print(f"\n{size} units{'':<18} {'p50':>9} {'p99':>9} {'p99.9':>9} {'worst':>9}   p50 / read")
-            for name, latency in latencies.items():
-                floor = latencies["read f32" if "f" in name.split()[-1] else "read int8"].p50
-                print(f"{name:<26} {latency.row()} {latency.p50 / floor:>12.2f}")
-    if options.output:
-        options.output.write_text(json.dumps(results, indent=1) + "\n")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of this benchmark."""
+    parser.add_argument("--sizes", type=numbers, default=SIZES, help="inputs = units, separated by commas")
+    parser.add_argument("--steps", type=positive, default=20_000, help="steps of each contestant at each size")
+    parser.add_argument(
+        "--slow-seconds", type=positive, default=6, help="the most for one contestant at one size, our tick apart"
+    )
 
 
 if __name__ == "__main__":
-    main()
+    command_line(__file__, __doc__, measure_all, add_arguments)

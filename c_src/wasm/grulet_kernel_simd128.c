@@ -1,5 +1,5 @@
-/* WebAssembly with 128-bit vectors (every browser since 2021): four lanes, IEEE arithmetic with subnormals, nothing fused.
- * Relaxed SIMD is not used: its results may differ from engine to engine.
+/* WebAssembly with 128-bit vectors (all browsers since 2023): four lanes, IEEE arithmetic with subnormals, nothing
+ * fused.  Relaxed SIMD is not used: its results may differ from engine to engine.
  *
  * Levels of 8 and of 16 bits are both stored as int16.  i32x4.dot_i16x8_s multiplies them by sign-extended weights and
  * adds pairs to int32, exactly: one instruction on x86, where it is PMADDWD, as is the extending load, PMOVSXBW. */
@@ -77,16 +77,16 @@ KERNEL_INLINE void put_int16(void *operand, uint32_t stride, uint32_t i, vi leve
 }
 KERNEL_INLINE void put_int8(void *operand, uint32_t i, vi level) { put_int16(operand, 0, i, level); }
 
-/* An empty instruction that reads and writes a pointer.  Without it Clang loses, in loops, that pointers do not wrap, and
- * then adds the constant part of every address by an instruction instead of naming it in the load. */
+/* An empty instruction that reads and writes a pointer.  Without it Clang loses, in loops, that pointers do not wrap,
+ * and then adds the constant part of every address by an instruction instead of naming it in the load. */
 #if defined(__GNUC__)
 #define OPAQUE(pointer) __asm__("" : "+r"(pointer))
 #else
 #define OPAQUE(pointer) ((void)0)
 #endif
 
-/* `rows` of one set through `groups` groups, a constant of at most 16: 8 vectors of sums, for engines with 16 registers.
- * Each is two rows of two pair sums; their totals are converted, and added to what stands in `sums` if `add`. */
+/* An empty instruction that reads and writes a pointer.  Without it Clang forgets, in loops, that pointers do not wrap,
+ * is two rows of two pair sums.  The rows' sums are converted, and added to what stands in `sums` if `add`. */
 KERNEL_INLINE void span_sums(float *sums, const unsigned char *weights, uint32_t group_bytes, const int16_t *x,
                              uint32_t groups, const int rows, const int add)
 {
@@ -110,8 +110,8 @@ KERNEL_INLINE void span_sums(float *sums, const unsigned char *weights, uint32_t
 }
 
 /* A narrow block (the last) goes by four rows. */
-KERNEL_INLINE void integer_sums(float *sums, const unsigned char *panel, const int16_t *x, uint32_t inputs, uint32_t width,
-                                const int sets)
+KERNEL_INLINE void integer_sums(float *sums, const unsigned char *panel, const int16_t *x, uint32_t inputs,
+                                uint32_t width, const int sets)
 {
     const uint32_t group_bytes = GRULET_GROUP * width * (uint32_t)sets;
     for (uint32_t first = 0; first < inputs; first += GRULET_SPAN) {
@@ -141,8 +141,8 @@ KERNEL_INLINE void integer_sums(float *sums, const unsigned char *panel, const i
 SUMS(sum_int16)
 SUMS(sum_int8)
 
-/* The partial sums j and j + 1 of one set: a line of weights belongs to one input, so each is read by one of two passes,
- * again with 8 vectors of sums. */
+/* The partial sums j and j + 1 of one set: a line of weights belongs to one input, so each is read by one of two
+ * passes, again with 8 vectors of sums. */
 KERNEL_INLINE void partial_sums(vf partial[2][4], const float *weights, uint32_t group_floats, uint32_t width,
                                 const float *x, uint32_t inputs, const int quads)
 {
@@ -159,8 +159,8 @@ KERNEL_INLINE void partial_sums(vf partial[2][4], const float *weights, uint32_t
     }
 }
 
-KERNEL_INLINE void sum_f32_rows(float *sums, const float *weights, uint32_t group_floats, uint32_t width, const float *x,
-                                uint32_t inputs, const int quads)
+KERNEL_INLINE void sum_f32_rows(float *sums, const float *weights, uint32_t group_floats, uint32_t width,
+                                const float *x, uint32_t inputs, const int quads)
 {
     vf first[2][4], second[2][4];
     partial_sums(first, weights, group_floats, width, x, inputs, quads);
@@ -170,8 +170,8 @@ KERNEL_INLINE void sum_f32_rows(float *sums, const float *weights, uint32_t grou
         vf_store(sums + 4 * q, vf_add(vf_add(first[0][q], first[1][q]), vf_add(second[0][q], second[1][q])));
 }
 
-KERNEL_INLINE void sum_f32(float *const *sums, const unsigned char *panel, const void *const *operands, const int frames,
-                           uint32_t inputs, uint32_t width, const int sets, const int32_t *row_sums)
+KERNEL_INLINE void sum_f32(float *const *sums, const unsigned char *panel, const void *const *operands,
+                           const int frames, uint32_t inputs, uint32_t width, const int sets, const int32_t *row_sums)
 {
     const uint32_t group_floats = GRULET_GROUP * width * (uint32_t)sets;
     (void)frames, (void)row_sums;

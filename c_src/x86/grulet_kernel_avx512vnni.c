@@ -183,13 +183,21 @@ KERNEL_INLINE void one_frame(float *sums, const unsigned char *weights, const un
     put_sums(sums, a, sets, add);
 }
 
+KERNEL_INLINE void dots_of_four(vi a[3], vi b[3], vi c[3], vi d[3], const vi w[3], const unsigned char *const *x, size_t at,
+                                const int sets)
+{
+    dots(a, w, one_group(x[0] + at), sets);
+    dots(b, w, one_group(x[1] + at), sets);
+    dots(c, w, one_group(x[2] + at), sets);
+    dots(d, w, one_group(x[3] + at), sets);
+}
+
 /* One span of four frames, bound by the dots: the load units spread each group. */
 KERNEL_INLINE void four_frames(float *const *sums, const unsigned char *weights, const unsigned char *const *x,
                                uint32_t stride, uint32_t groups, uint32_t width, const int sets, const int32_t *row_sums,
                                const int planes, const int add)
 {
     const uint32_t group_bytes = GRULET_GROUP * width * (uint32_t)sets;
-    const unsigned char *x0 = x[0], *x1 = x[1], *x2 = x[2], *x3 = x[3];
     vi a[3], b[3], c[3], d[3], a_high[3], b_high[3], c_high[3], d_high[3], w[3];
     start(a, row_sums, width, sets, planes == 2 ? 15 : 7);
     start(b, row_sums, width, sets, planes == 2 ? 15 : 7);
@@ -201,15 +209,13 @@ KERNEL_INLINE void four_frames(float *const *sums, const unsigned char *weights,
     start(d_high, row_sums, width, sets, 0);
     for (size_t at = 0; groups > 0; groups--, weights += group_bytes, at += GRULET_GROUP) {
         load_weights(w, weights, width, sets);
-        dots(a, w, one_group(x0 + at + (planes == 2 ? stride : 0)), sets);
-        dots(b, w, one_group(x1 + at + (planes == 2 ? stride : 0)), sets);
-        dots(c, w, one_group(x2 + at + (planes == 2 ? stride : 0)), sets);
-        dots(d, w, one_group(x3 + at + (planes == 2 ? stride : 0)), sets);
-        if (planes == 1) continue;
-        dots(a_high, w, one_group(x0 + at), sets);
-        dots(b_high, w, one_group(x1 + at), sets);
-        dots(c_high, w, one_group(x2 + at), sets);
-        dots(d_high, w, one_group(x3 + at), sets);
+        dots_of_four(a, b, c, d, w, x, at + (planes == 2 ? stride : 0), sets);
+        if (planes == 2) dots_of_four(a_high, b_high, c_high, d_high, w, x, at, sets);
+        if (planes == 1 && groups > 1) { /* two groups a round: less of the loop */
+            groups--, weights += group_bytes, at += GRULET_GROUP;
+            load_weights(w, weights, width, sets);
+            dots_of_four(a, b, c, d, w, x, at, sets);
+        }
     }
     if (planes == 2) {
         add_planes(a, a_high, sets);
@@ -267,16 +273,18 @@ KERNEL_INLINE void f32_sums(float *const *sums, const float *weights, const void
     UNROLL for (int frame = 0; frame < frames; frame++) x[frame] = operands[frame];
     UNROLL for (int chain = 0; chain < frames * sets; chain++)
         UNROLL for (int j = 0; j < GRULET_GROUP; j++) partial[chain][j] = vf_set(0.0f);
-    for (uint32_t i = 0; i < inputs; i += GRULET_GROUP, weights += group_floats)
+    for (uint32_t i = 0; i < inputs; i += GRULET_GROUP, weights += group_floats) {
         UNROLL for (int set = 0; set < sets; set++)
             UNROLL for (int j = 0; j < GRULET_GROUP; j++) {
                 const float *at = weights + ((uint32_t)set * GRULET_GROUP + (uint32_t)j) * width;
                 const vf w = width == GRULET_BLOCK_ROWS ? vf_load(at) : vf_load_part(at, width);
                 UNROLL for (int frame = 0; frame < frames; frame++) {
                     vf *sum = &partial[frame * sets + set][j];
-                    *sum = vf_add(*sum, vf_mul(w, vf_set(x[frame][i + (uint32_t)j])));
+                    *sum = vf_add(*sum, vf_mul(w, vf_set(x[frame][j])));
                 }
             }
+        UNROLL for (int frame = 0; frame < frames; frame++) x[frame] += GRULET_GROUP; /* an index would cost more */
+    }
     UNROLL for (int frame = 0; frame < frames; frame++)
         UNROLL for (int set = 0; set < sets; set++) {
             const vf *sum = partial[frame * sets + set];

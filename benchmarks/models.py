@@ -1,0 +1,48 @@
+"""The layers that are measured, as torch modules and as `.grulet` files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+import grulet
+from grulet_export import export
+
+
+@dataclass(frozen=True)
+class Format:
+    """What weights are stored as, and what they multiply."""
+
+    weights: str
+    activations: str
+
+    @property
+    def title(self) -> str:
+        """For tables and keys."""
+        return self.weights if self.weights == "f32" else f"{self.weights} x {self.activations}"
+
+
+FORMATS = (Format("int8", "int8"), Format("int8", "int16"), Format("f32", "f32"))
+
+
+def layer_of(size: int) -> nn.GRU:
+    """One GRU layer with ``size`` inputs and units and torch's own random weights: the same in every benchmark."""
+    torch.manual_seed(0)
+    return nn.GRU(size, size)
+
+
+def file_of(size: int, form: Format, folder: Path) -> Path:
+    """That layer as a `.grulet` file, made once for a folder."""
+    path = folder / f"gru.{size}.{form.weights}.{form.activations}.grulet"
+    if not path.exists():
+        activations = form.activations if form.weights != "f32" else "int16"  # float weights have no choice to make
+        export(layer_of(size), path, weights=form.weights, activations=activations, frames=20)
+    return path
+
+
+def models_of(size: int, folder: Path) -> dict[Format, grulet.Model]:
+    """That layer in every format."""
+    return {form: grulet.load(file_of(size, form, folder)) for form in FORMATS}

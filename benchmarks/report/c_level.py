@@ -1,0 +1,162 @@
+"""The sections below Python: the CPU's limits, the C call, kernels, instructions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks.budget import SLACK_PERCENT, same_compiler, verdicts
+from benchmarks.common import Document
+from benchmarks.report.tables import bullets, factor, span, table, three_digits
+
+Results = dict[str, Document]
+
+
+def multiply_adds(size: int) -> int:
+    """Of one step of a GRU layer with ``size`` inputs and units."""
+    return 3 * size * (size + size)
+
+
+def arithmetic_limits(limits: dict[str, Any], size: int) -> dict[str, float]:
+    """Microseconds that the multiplications and additions of one step take at least, by format.
+
+    A 16-bit activation is two 8-bit dot products.
+    """
+    dots = multiply_adds(size) / limits["dot"]["giga_multiply_adds"] / 1e3
+    floats = multiply_adds(size) / limits["f32"]["giga_multiply_adds"] / 1e3
+    return {"int8 x int8": dots, "int8 x int16": 2 * dots, "f32": floats}
+
+
+def limits_section(results: Results) -> str:
+    """What this CPU can do at most."""
+    limits = results["limits"]["results"]
+    kinds = list(next(iter(limits["read"].values())))
+    headings = ["units", *(f"read {kind}" for kind in kinds), *(f"{kind}, GB/s" for kind in kinds)]
+    arithmetic = [f"arithmetic {name}" for name in arithmetic_limits(limits, 1)]
+    rows = []
+    for size, reads in limits["read"].items():
+        times = [three_digits(reads[kind]["us"]) for kind in kinds]
+        speeds = [three_digits(reads[kind]["bytes"] / reads[kind]["us"] / 1e3) for kind in kinds]
+        rows.append([size, *times, *speeds, *map(three_digits, arithmetic_limits(limits, int(size)).values())])
+    return "\n\n".join(
+        [
+            "## What this CPU can do at most",
+            "One thread, [benchmarks/limits.c](../benchmarks/limits.c), compiled for this CPU. Reading: exactly the "
+            "weights' bytes, hot in whatever cache holds them. Arithmetic: the layer's multiplications and additions "
+            "at the peak rate, twice as many for 16-bit activations. Microseconds; a step can be no faster than the "
+            "larger of the two.",
+            bullets(
+                [
+                    f"Clock: about {limits['clock_ghz']:.2f} GHz.",
+                    f"int8 dot products ({limits['dot']['instructions']}): "
+                    f"{three_digits(limits['dot']['giga_multiply_adds'])} thousand million multiply-adds a second.",
+                    f"float32 products and sums, not fused ({limits['f32']['instructions']}): "
+                    f"{three_digits(limits['f32']['giga_multiply_adds'])} thousand million multiply-adds a second.",
+                    f"Compiler: {limits['compiler']}.",
+                ]
+            ),
+            table([*headings, *arithmetic], rows),
+        ]
+    )
+
+
+def calls_section(results: Results) -> str:
+    """The C call over the floor."""
+    calls = results["calls"]["results"]
+    kernels = calls["kernels"]
+    best_isa, best = next(iter(kernels.items()))
+    return "\n\n".join(
+        [
+            "## The C call alone",
+            "`grulet_step` over `grulet_read_weights` in bursts that take turns "
+            f"([benchmarks/calls.c](../benchmarks/calls.c)); medians of {calls['passes']} processes, microseconds, and "
+            f"in brackets the smallest and the largest ratio of a process. Kernel {best_isa}; library built by "
+            f"{calls['compiler']}.",
+            "What is read are the weights with their scales, biases, row sums and padding: more than the bare weights "
+            "of the limits below.",
+            call_table(best),
+            *backwards_note(best),
+            *(
+                f"Kernel {isa}, beside reading by {best_isa}:\n\n{call_table(of_isa)}"
+                for isa, of_isa in kernels.items()
+                if isa != best_isa
+            ),
+        ]
+    )
+
+
+def call_table(formats: dict[str, Any]) -> str:
+    """Step, floor and ratio by size."""
+    rows = []
+    for size in next(iter(formats.values())):
+        row = [size]
+        for of_size in formats.values():
+            call = of_size[size]
+            low, high = call["ratios"]
+            row += [three_digits(call["step_us"]), three_digits(call["read_us"])]
+            row.append(f"**{factor(call['ratio'])}** ({factor(low)}-{factor(high)})")
+        rows.append(row)
+    headings = [f"{form}: {what}" for form in formats for what in ("step", "read", "ratio")]
+    return table(["units", *headings], rows)
+
+
+def backwards_note(formats: dict[str, Any]) -> list[str]:
+    """Why a step can be faster than the floor, where one is."""
+    if all(call["ratio"] >= 0.97 for sizes in formats.values() for call in sizes.values()):
+        return []
+    return [
+        "A ratio below 1 is no mistake: every second step sweeps the weights backwards and so begins with what a cache "
+        "that cannot hold all of them still has; reading always begins at the front."
+    ]
+
+
+def calls_summary(document: Document) -> list[str]:
+    """For the top of the page."""
+    isa, formats = next(iter(document["results"]["kernels"].items()))
+    return [
+        f"The C call, {form}, kernel {isa}: {span([call['ratio'] for call in sizes.values()])} times the time of "
+        "reading the weights, over all sizes."
+        for form, sizes in formats.items()
+    ]
+
+
+def isa_section(results: Results) -> str:
+    """Kernels of this machine."""
+    document = results["isa"]["results"]
+    isas = document["isas"]
+    rows = []
+    for size, kernels in document["sizes"].items():
+        for form in next(iter(kernels.values())):
+            times = {isa: kernels[isa][form]["p50"] for isa in isas}
+            faster = [f"{factor(times[isas[-1]] / times[isa])}" for isa in isas[:-1]]
+            rows.append([size, form, *(three_digits(times[isa]) for isa in isas), *faster])
+    headings = ["units", "format", *isas, *(f"{isas[-1]} / {isa}" for isa in isas[:-1])]
+    return "\n\n".join(
+        [
+            "## Kernels of this CPU",
+            "p50 of a `tick` from Python in microseconds; the same bits from each.",
+            table(headings, rows, 2),
+        ]
+    )
+
+
+def instructions_section(results: Results) -> str:
+    """Counts beside their budget."""
+    document = results["instructions"]["results"]
+    found = verdicts(document)
+    rows = [[item.case, f"{item.count:,}", "-" if item.percent is None else f"{item.percent:+.1f} %"] for item in found]
+    judgement = "within"
+    if any(item.exceeds for item in found):
+        judgement = "NOT all within"
+    enforced = ""
+    if not same_compiler(document):
+        other = document["budget"].get("compiler", "none")
+        enforced = f" The budget was counted with another compiler ({other}) and is not enforced."
+    return "\n\n".join(
+        [
+            "## Instructions",
+            "Counted by valgrind, which has no AVX-512; these repeat where times do not. CI compares them with "
+            f"[the budget](../benchmarks/instructions.json): {judgement} {SLACK_PERCENT:g} % here.{enforced} "
+            f"{document['compiler']}.",
+            table(["case", "instructions", "against the budget"], rows),
+        ]
+    )
