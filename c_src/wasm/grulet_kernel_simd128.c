@@ -85,7 +85,7 @@ KERNEL_INLINE void put_int8(void *operand, uint32_t i, vi level) { put_int16(ope
 #define OPAQUE(pointer) ((void)0)
 #endif
 
-/* An empty instruction that reads and writes a pointer.  Without it Clang forgets, in loops, that pointers do not wrap,
+/* `groups` groups of `rows` rows, a constant of at most 16: 8 vectors of sums, as CPUs with 16 registers hold.  Each
  * is two rows of two pair sums.  The rows' sums are converted, and added to what stands in `sums` if `add`. */
 KERNEL_INLINE void span_sums(float *sums, const unsigned char *weights, uint32_t group_bytes, const int16_t *x,
                              uint32_t groups, const int rows, const int add)

@@ -25,6 +25,8 @@ Floats: TypeAlias = NDArray[np.float32]
 _LARGEST = np.float32(3.40282347e38)
 _FLUSH = np.float32(2.0**-64)
 _MAGIC = np.float32(12582912.0)  # 1.5 * 2^23: adding it rounds to an integer, half to even
+_LOG2_E = np.float32(1.44269504)
+_LN_2 = np.float32(0.693147182)
 
 
 # ---- functions ------------------------------------------------------------------------------------------------------
@@ -41,37 +43,41 @@ def _above(x: Floats, limit: float) -> Floats:
     return np.where(x > bound, x, bound)
 
 
-def _expm1_parts(y: Floats) -> tuple[Floats, Floats]:
-    """``(p, s)`` with e^y = s + s p, s a power of two and p = expm1 of the rest (tools/derive_expm1.py)."""
-    shifted = y * np.float32(1.44269504) + _MAGIC
-    k = shifted - _MAGIC
-    r = (y - k * np.float32(0.693359375)) - k * np.float32(-2.12194440e-4)
-    r2 = r * r
-    low = np.float32(4.999999702e-01) + r * np.float32(1.666654646e-01)
-    high = np.float32(4.166743904e-02) + r * np.float32(8.366251364e-03)
-    q = low + r2 * (high + r2 * np.float32(1.387028024e-03))
-    exponent = (shifted.view(np.uint32) << np.uint32(23)) + np.uint32(0x3F800000)
-    return r + r2 * q, exponent.view(np.float32)
+def _exp2_parts(t: Floats) -> tuple[Floats, NDArray[np.uint32]]:
+    """``(p, power)`` with 2^t = 2^k (1 + p ln 2) and ``power`` = k << 23 (tools/derive_exp2.py)."""
+    shifted = t + _MAGIC
+    f = t - (shifted - _MAGIC)
+    f2 = f * f
+    low = np.float32(3.465735912e-01) + f * np.float32(8.007489145e-02)
+    high = np.float32(1.387606654e-02) + f * np.float32(1.931316336e-03)
+    q = low + f2 * (high + f2 * np.float32(2.224400960e-04))
+    return f + f2 * q, shifted.view(np.uint32) << np.uint32(23)
+
+
+def _times_power(x: Floats, power: NDArray[np.uint32]) -> Floats:
+    """``x`` 2^k, both normal; ``power`` is k << 23."""
+    return (x.view(np.uint32) + power).view(np.float32)
 
 
 def exp_negative(y: Floats) -> Floats:
     """e^y of float32 ``y`` <= 0; below -87 as at -87."""
-    p, s = _expm1_parts(_above(y, -87.0))
-    return s + s * p
+    p, power = _exp2_parts(_above(y, -87.0) * _LOG2_E)
+    return _times_power(np.float32(1.0) + p * _LN_2, power)
 
 
 def sigmoid(x: Floats) -> Floats:
     """1 / (1 + e^-x) of float32 ``x``, in [0, 1]."""
-    p, s = _expm1_parts(np.float32(0.0) - _above(_below(x, 87.0), -87.0))
-    return np.float32(1.0) / (np.float32(1.0) + (s + s * p))
+    p, power = _exp2_parts(_above(_below(x, 87.0), -87.0) * -_LOG2_E)
+    return _LOG2_E / (_LOG2_E + _times_power(_LOG2_E + p, power))
 
 
 def tanh(x: Floats) -> Floats:
     """Hyperbolic tangent of float32 ``x``, in [-1, 1], odd."""
     bounded = _above(_below(x, 10.0), -10.0)
-    p, s = _expm1_parts(np.abs(bounded) * np.float32(-2.0))
-    t = (s - np.float32(1.0)) + s * p
-    return np.copysign(np.abs(t) / (np.float32(2.0) + t), bounded)
+    one = np.float32(1.0)
+    p, power = _exp2_parts(np.abs(bounded) * (np.float32(-2.0) * _LOG2_E))
+    w = (one - _times_power(one, power)) - _times_power(_LN_2, power) * p
+    return np.copysign(w / (np.float32(2.0) - w), bounded)
 
 
 def finite(x: Floats) -> Floats:

@@ -1,17 +1,21 @@
-"""Derive the constants of grulet's expm1 polynomial (c_src/grulet_kernel_body.h, grulet/reference.py).
+"""Derive the constants of grulet's polynomial for 2^f (c_src/grulet_kernel_body.h, grulet/reference.py).
 
-On |r| <= ln(2)/2:  expm1(r) ~ r + r^2 * (C2 + C3 r + C4 r^2 + C5 r^3 + C6 r^4).
+On |f| <= 1/2:  (2^f - 1) / ln 2 ~ f + f^2 * (C2 + C3 f + C4 f^2 + C5 f^3 + C6 f^4).
 
-Minimax of the RELATIVE error of expm1 by Lawson's iteratively reweighted least squares on Chebyshev points; the
+Divided by ln 2 the coefficient of f is 1, which saves a multiplication and keeps small f exact.  ln 2 as float32, which
+undoes the division, is part of the contract too; the fit counts its rounding.
+
+Minimax of the RELATIVE error of 2^f - 1 by Lawson's iteratively reweighted least squares on Chebyshev points; the
 coefficients are then rounded to float32 from the lowest order up, refitting the rest after each rounding, so that
 the rounding of one is compensated by the others.  numpy's long double (64-bit mantissa) carries the fit.
 
-    python tools/derive_expm1.py
+    python tools/derive_exp2.py
 """
 
 import numpy as np
 
-LIMIT = np.log(np.longdouble(2)) / 2
+LN2 = np.log(np.longdouble(2))
+SCALE = np.longdouble(np.float32(LN2))
 POWERS = range(5)
 
 
@@ -39,18 +43,18 @@ def fit(basis, target, steps=200):
 
 def main():
     """Print the constants, their bits, and the error of the rounded polynomial in exact arithmetic."""
-    r = LIMIT * np.cos(np.pi * (np.arange(2000, dtype=np.longdouble) + 0.5) / 2000)
-    exact = expm1(r)
-    scale = r * r / exact  # relative error of expm1 = scale * error of q
-    target = (exact - r) / (r * r) * scale
-    columns = [scale * r**k for k in POWERS]
+    f = np.cos(np.pi * (np.arange(2000, dtype=np.longdouble) + 0.5) / 2000) / 2
+    exact = expm1(f * LN2)
+    scale = SCALE * f * f / exact  # relative error of 2^f - 1 = scale * error of q
+    target = (exact / SCALE - f) / (f * f) * scale
+    columns = [scale * f**k for k in POWERS]
     fixed: list[np.float32] = []
     for k in POWERS:
         rest = np.stack(columns[k:], axis=1)
-        known = sum((np.longdouble(c) * columns[j] for j, c in enumerate(fixed)), np.zeros_like(r))
+        known = sum((np.longdouble(c) * columns[j] for j, c in enumerate(fixed)), np.zeros_like(f))
         fixed.append(np.float32(fit(rest, target - known)[0]))
-    q = sum(np.longdouble(c) * r**k for k, c in enumerate(fixed))
-    error = np.abs((r + r * r * q - exact) / exact).max()
+    q = sum(np.longdouble(c) * f**k for k, c in enumerate(fixed))
+    error = np.abs((SCALE * (f + f * f * q) - exact) / exact).max()
     for k, c in enumerate(fixed):
         print(f"C{k + 2} = {float(c):.9e}f  /* {float(c).hex()} */")
     print(f"largest relative error in exact arithmetic: {float(error):.2e} (float32 rounds at {2.0**-24:.2e})")
