@@ -23,6 +23,15 @@
 #define UNROLL
 #endif
 
+/* Before a loop of constant count that compilers vectorize as long as they do not unroll it first. */
+#if defined(__clang__)
+#define ROLLED _Pragma("clang loop unroll(disable)")
+#elif defined(__GNUC__)
+#define ROLLED _Pragma("GCC unroll 1")
+#else
+#define ROLLED
+#endif
+
 /* GCC copies the sums of a long loop from register to register; an empty instruction that reads and writes `v` stops it. */
 #if defined(__GNUC__) && !defined(__clang__) && (defined(__AVX2__))
 #define KEEP_IN_REGISTER(v) __asm__("" : "+v"(v))

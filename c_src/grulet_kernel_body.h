@@ -572,17 +572,17 @@ static int take_frame(float *to, const float *x, uint32_t n)
     return vf_largest(bad) == 0.0f;
 }
 
-/* Whole 64-byte lines, added up, as fast as this ISA can read: vectors in four sums; single lanes in one, which compilers
- * vectorize (GCC 12 gets several interleaved sums wrong at -O3 -mavx2). */
+/* Whole 64-byte lines, added up, as fast as this ISA can read: vectors in four sums; single lanes in the last loop, which
+ * compilers vectorize (GCC 12 gets several interleaved sums of them wrong at -O3 -mavx2). */
 static uint32_t read_lines(const unsigned char *lines, size_t bytes)
 {
-    enum { SUMS = LANES == 1 ? 1 : 4, ROUND = LANES == 1 ? 1 : 8 };
+    enum { SUMS = 4, ROUND = 8 };
     const unsigned char *const end = lines + bytes;
     uint32_t words[LANES], total = 0;
     float lanes[LANES];
     vi sums[SUMS];
     for (int s = 0; s < SUMS; s++) sums[s] = vf_bits(vf_set(0.0f));
-    for (; (size_t)(end - lines) >= ROUND * sizeof words; lines += ROUND * sizeof words)
+    for (; LANES > 1 && (size_t)(end - lines) >= ROUND * sizeof words; lines += ROUND * sizeof words)
         for (int i = 0; i < ROUND; i++) {
             sums[i % SUMS] = vi_add(sums[i % SUMS], vf_bits(vf_load((const float *)(const void *)lines + i * LANES)));
             KEEP_IN_REGISTER(sums[i % SUMS]);

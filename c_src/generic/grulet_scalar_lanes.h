@@ -57,7 +57,7 @@ KERNEL_INLINE void put_int16(void *operand, uint32_t stride, uint32_t i, vi leve
 }
 KERNEL_INLINE void put_int8(void *operand, uint32_t i, vi level) { ((int8_t *)operand)[i] = (int8_t)level; }
 
-/* Weights lie [group][set][4 inputs][row]; rows are innermost so that a compiler may vectorize. */
+/* Weights lie [group][set][4 inputs][row]; rows are innermost and stay a loop, which compilers vectorize. */
 static void sum_f32(float *const *sums, const unsigned char *panel, const void *const *operands, const int frames,
                     uint32_t inputs, uint32_t width, const int sets, const int32_t *row_sums)
 {
@@ -68,7 +68,7 @@ static void sum_f32(float *const *sums, const unsigned char *panel, const void *
         float partial[GRULET_GROUP][GRULET_BLOCK_ROWS] = {{0}};
         for (uint32_t i = 0; i < inputs; i += GRULET_GROUP, weights += (uint32_t)sets * GRULET_GROUP * width)
             for (uint32_t j = 0; j < GRULET_GROUP; j++)
-                for (uint32_t row = 0; row < width; row++) partial[j][row] += weights[j * width + row] * x[i + j];
+                ROLLED for (uint32_t row = 0; row < width; row++) partial[j][row] += weights[j * width + row] * x[i + j];
         for (uint32_t row = 0; row < width; row++)
             sums[0][set * GRULET_BLOCK_ROWS + (int)row] =
                 (partial[0][row] + partial[1][row]) + (partial[2][row] + partial[3][row]);
