@@ -45,18 +45,20 @@ def _above(x: Floats, limit: float) -> Floats:
 
 def _exp2_parts(t: Floats) -> tuple[Floats, NDArray[np.uint32]]:
     """``(p, power)`` with 2^t = 2^k (1 + p ln 2) and ``power`` = k << 23 (tools/derive_exp2.py)."""
-    shifted = t + _MAGIC
-    f = t - (shifted - _MAGIC)
+    shifted: Floats = t + _MAGIC
+    f: Floats = t - (shifted - _MAGIC)
     f2 = f * f
     low = np.float32(3.465735912e-01) + f * np.float32(8.007489145e-02)
     high = np.float32(1.387606654e-02) + f * np.float32(1.931316336e-03)
     q = low + f2 * (high + f2 * np.float32(2.224400960e-04))
-    return f + f2 * q, shifted.view(np.uint32) << np.uint32(23)
+    power: NDArray[np.uint32] = shifted.view(np.uint32) << np.uint32(23)
+    return f + f2 * q, power
 
 
-def _times_power(x: Floats, power: NDArray[np.uint32]) -> Floats:
+def _times_power(x: Floats | np.float32, power: NDArray[np.uint32]) -> Floats:
     """``x`` 2^k, both normal; ``power`` is k << 23."""
-    return (x.view(np.uint32) + power).view(np.float32)
+    bits: NDArray[np.uint32] = x.view(np.uint32) + power
+    return bits.view(np.float32)
 
 
 def exp_negative(y: Floats) -> Floats:
