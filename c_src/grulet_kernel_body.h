@@ -573,24 +573,33 @@ static int take_frame(float *to, const float *x, uint32_t n)
 }
 
 /* Whole 64-byte lines, added up, as fast as this ISA can read: vectors in four sums; single lanes in the last loop, which
- * compilers vectorize (GCC 12 gets several interleaved sums of them wrong at -O3 -mavx2). */
+ * compilers vectorize (GCC 12 gets several interleaved sums of them wrong at -O3 -mavx2).  No array of sums: GCC leaves
+ * it in memory. */
+KERNEL_INLINE void add_vector(vi *sum, const unsigned char *vectors, int i)
+{
+    *sum = vi_add(*sum, vf_bits(vf_load((const float *)(const void *)vectors + i * LANES)));
+    KEEP_IN_REGISTER(*sum);
+}
+
 static uint32_t read_lines(const unsigned char *lines, size_t bytes)
 {
-    enum { SUMS = 4, ROUND = 8 };
-    const unsigned char *const end = lines + bytes;
+    enum { VECTOR = LANES * sizeof(float), ROUND = 8 * VECTOR };
+    const unsigned char *const end = lines + bytes, *const last_round = LANES > 1 ? end - bytes % ROUND : lines;
+    vi a = vf_bits(vf_set(0.0f)), b = a, c = a, d = a;
     uint32_t words[LANES], total = 0;
     float lanes[LANES];
-    vi sums[SUMS];
-    for (int s = 0; s < SUMS; s++) sums[s] = vf_bits(vf_set(0.0f));
-    for (; LANES > 1 && (size_t)(end - lines) >= ROUND * sizeof words; lines += ROUND * sizeof words)
-        for (int i = 0; i < ROUND; i++) {
-            sums[i % SUMS] = vi_add(sums[i % SUMS], vf_bits(vf_load((const float *)(const void *)lines + i * LANES)));
-            KEEP_IN_REGISTER(sums[i % SUMS]);
-        }
-    for (; lines < end; lines += sizeof words)
-        sums[0] = vi_add(sums[0], vf_bits(vf_load((const float *)(const void *)lines)));
-    for (int s = 1; s < SUMS; s++) sums[0] = vi_add(sums[0], sums[s]);
-    vf_store(lanes, vi_float(sums[0]));
+    for (; lines < last_round; lines += ROUND) {
+        add_vector(&a, lines, 0);
+        add_vector(&b, lines, 1);
+        add_vector(&c, lines, 2);
+        add_vector(&d, lines, 3);
+        add_vector(&a, lines, 4);
+        add_vector(&b, lines, 5);
+        add_vector(&c, lines, 6);
+        add_vector(&d, lines, 7);
+    }
+    for (; lines < end; lines += VECTOR) a = vi_add(a, vf_bits(vf_load((const float *)(const void *)lines)));
+    vf_store(lanes, vi_float(vi_add(vi_add(a, b), vi_add(c, d))));
     memcpy(words, lanes, sizeof words);
     for (int lane = 0; lane < LANES; lane++) total += words[lane];
     return total;
