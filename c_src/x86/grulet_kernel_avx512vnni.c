@@ -263,17 +263,25 @@ KERNEL_INLINE void sum_int8(float *const *sums, const unsigned char *panel, cons
     integer_sums(sums, panel, operands, frames, inputs, width, sets, row_sums, 1);
 }
 
+/* A layer so wide has tens of megabytes, which come from the last cache or from memory: asking for them AHEAD bytes early
+ * is worth its load slots, 3-10 % (nearer weights lose as much by it). */
+enum { FAR_INPUTS = 768, AHEAD = 4096 };
+
 /* One frame: three sets of four partial sums are twelve independent chains.  Several frames: set by set, so that their
  * partial sums fit the registers. */
 KERNEL_INLINE void f32_sums(float *const *sums, const float *weights, const void *const *operands, const int frames,
                             uint32_t inputs, uint32_t width, const int sets, uint32_t group_floats)
 {
+    const int far = frames == 1 && inputs >= FAR_INPUTS;
     vf partial[FRAMES * 3][GRULET_GROUP]; /* [frame * sets + set] */
     const float *x[FRAMES];
     UNROLL for (int frame = 0; frame < frames; frame++) x[frame] = operands[frame];
     UNROLL for (int chain = 0; chain < frames * sets; chain++)
         UNROLL for (int j = 0; j < GRULET_GROUP; j++) partial[chain][j] = vf_set(0.0f);
     for (uint32_t i = 0; i < inputs; i += GRULET_GROUP, weights += group_floats) {
+        if (far)
+            UNROLL for (int line = 0; line < sets * GRULET_GROUP; line++)
+                _mm_prefetch((const char *)(weights + line * GRULET_BLOCK_ROWS) + AHEAD, _MM_HINT_T0);
         UNROLL for (int set = 0; set < sets; set++)
             UNROLL for (int j = 0; j < GRULET_GROUP; j++) {
                 const float *at = weights + ((uint32_t)set * GRULET_GROUP + (uint32_t)j) * width;
