@@ -15,10 +15,12 @@
 #endif
 
 /* Before a loop of constant count: unroll it early, so that arrays of vectors become registers. */
-#if defined(__clang__) && __has_feature(address_sanitizer)
+#if defined(__clang__)
+#if __has_feature(address_sanitizer)
 #define UNROLL /* sanitized and unrolled code takes Clang minutes */
-#elif defined(__clang__)
+#else
 #define UNROLL _Pragma("clang loop unroll(full)") /* "unroll" comes too late for that */
+#endif
 #elif defined(__GNUC__)
 #define UNROLL _Pragma("GCC unroll 16")
 #else
