@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -62,7 +63,7 @@ class LayerWeights:
         return np.concatenate([sums, self.input_bias[split:], self.recurrent_bias[split:]])
 
 
-class Rival:
+class Rival(ABC):
     """A way to run a GRU layer.  Made from ``(layer, folder)``; ``folder`` takes the files that it needs.
 
     A rival imports its package when it is made, so that a missing package costs that one rival only.
@@ -93,16 +94,16 @@ class StepRival(Rival):
         self.answer_shape = (self.layer.units,) if streams is None else (streams, self.layer.units)
         self.prepare(folder)
 
+    @abstractmethod
     def prepare(self, folder: Path) -> None:
         """Build and load the model for ``self.layer`` and ``self.batch``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def step(self, frame: Array) -> Array:
         """One float32 frame (inputs,) -> new state (units,), which the rival does not write again, nor may the caller.
 
         Shapes are not checked: this is what is timed.
         """
-        raise NotImplementedError
 
     def step_many(self, frames: Array) -> Array:
         """The next float32 frame of every stream (streams, inputs) -> (streams, units), as `step`."""
@@ -116,10 +117,10 @@ class SequenceRival(Rival):
         self.layer = LayerWeights.of(layer)
         self.prepare(folder)
 
+    @abstractmethod
     def prepare(self, folder: Path) -> None:
         """Build and load the model for ``self.layer``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def run(self, frames: Array) -> Array:
         """Contiguous float32 (frames, inputs) -> states (frames, units)."""
-        raise NotImplementedError
