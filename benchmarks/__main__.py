@@ -27,6 +27,7 @@ QUICK_ARGUMENTS = {
     "latency": ["--sizes", "8,16"],
     "calls": ["--sizes", "8,16"],
     "limits": ["--sizes", "8,16"],
+    "floors": ["--sizes", "16,32", "--streams", "2"],
     "isa": ["--sizes", "8,16"],
     "streams": ["--size", "8", "--streams", "2,3"],
     "sequence": ["--sizes", "8,16", "--frames", "20"],

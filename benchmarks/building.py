@@ -68,7 +68,25 @@ def linked_program(name: str, folder: Path) -> Path:
 def native_program(name: str, folder: Path) -> Path:
     """``benchmarks/NAME.c`` by itself, with every instruction that this CPU has."""
     program = folder / name
+    run([*compiler(), *native_flags(), str(SOURCES / f"{name}.c"), "-o", str(program)])
+    return program
+
+
+def native_flags() -> list[str]:
+    """For every instruction that this CPU has."""
     x86 = os.uname().machine in ("x86_64", "i686") if hasattr(os, "uname") else True
-    flags = ["-std=c99", "-O3", "-march=native" if x86 else "-mcpu=native", "-ffp-contract=off"]
-    run([*compiler(), *flags, str(SOURCES / f"{name}.c"), "-o", str(program)])
+    return ["-std=c99", "-O3", "-march=native" if x86 else "-mcpu=native", "-ffp-contract=off"]
+
+
+def kernel_program(name: str, part: str, isa: str, folder: Path) -> Path:
+    """``benchmarks/NAME.c``, linked with the library and with ``benchmarks/PART.c``, which includes the kernel ``isa``.
+
+    The kernel's table gets another name there, so that the library's own stays the library's.
+    """
+    program = folder / name
+    kernel = next((ROOT / "c_src").glob(f"*/grulet_kernel_{isa}.c"))
+    include = ["-I", str(ROOT / "c_src"), "-I", str(SOURCES)]
+    kernel_flags = [f'-D{part.upper()}_KERNEL="{kernel}"', f"-Dgrulet_kernel_{isa}={part}_table"]
+    files = [str(SOURCES / f"{part}.c"), str(SOURCES / f"{name}.c"), str(library(folder))]
+    run([*compiler(), *native_flags(), *include, *kernel_flags, *files, "-o", str(program)])
     return program

@@ -29,6 +29,11 @@ def weight_bytes(size: int, weights: str) -> int:
     return 3 * size * (size + size) * BITS[weights] // 8
 
 
+def multiply_adds(size: int) -> int:
+    """Of one step of a GRU layer with ``size`` inputs and units."""
+    return 3 * size * (size + size)
+
+
 def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Run the program a few times."""
     program = native_program("limits", folder)

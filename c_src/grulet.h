@@ -39,11 +39,13 @@ typedef enum grulet_status {
     GRULET_MISALIGNED = 6,      /* the file's address is not a multiple of 4 */
     GRULET_BIG_ENDIAN = 7,      /* this CPU is big-endian; the format is little-endian and read in place */
     GRULET_SMALL_MEMORY = 8,    /* the memory given is smaller than grulet_stream_bytes or grulet_save_bytes says */
-    GRULET_BAD_FRAME = 9,       /* a NaN or infinity in the input; state and output have not changed */
+    GRULET_BAD_FRAME = 9,       /* a NaN, an infinity or no token in the input; state and output have not changed */
     GRULET_BAD_STATE = 10,      /* the saved state is damaged or of another model; the state has not changed */
     GRULET_UNKNOWN_ISA = 11,    /* no such instruction set in this library or on this CPU */
     GRULET_OTHER_MODEL = 12,    /* the streams stepped together are not all of one model; nothing has changed */
-    GRULET_NO_OPERATOR = 13     /* the model has fewer operators */
+    GRULET_NO_OPERATOR = 13,    /* the model has fewer operators */
+    GRULET_NEEDS_SEQUENCE = 14, /* the model runs whole sequences only (grulet_needs_sequence); nothing has changed */
+    GRULET_LONG_SEQUENCE = 15   /* the sequence has more frames than the stream's block; nothing has changed */
 } grulet_status;
 
 /* GRULET_VERSION of the library that is linked. */
@@ -70,20 +72,25 @@ grulet_status grulet_model_open(grulet_model *model, const void *file, size_t by
 size_t grulet_input_width(const grulet_model *model);
 size_t grulet_output_width(const grulet_model *model);
 
-/* Bytes of the file that one frame reads: weights, scales, biases, row sums, padding. */
+/* 1 if the model is a whole-sequence model: some of its layers go from the last frame to the first.  It cannot be stepped;
+ * grulet_run takes one whole sequence, which must fit the stream's block. */
+int grulet_needs_sequence(const grulet_model *model);
+
+/* Bytes of the file that one frame reads: weights, scales, biases, row sums, padding; of a table of embeddings as many rows
+ * as it has tokens. */
 size_t grulet_weight_bytes(const grulet_model *model);
 
 /* Read those bytes once, in order, and do nothing else: the floor under the time of a step, for benchmarks.  The answer is
  * a sum without meaning, so that the compiler keeps the reads. */
 uint32_t grulet_read_weights(const grulet_model *model);
 
-/* Run one operator, counted from 0, on the stream's values and state as they stand: for measuring what it costs.  A step is
- * all of them in order. */
+/* Run one operator, counted from 0, for one frame, on the stream's values and state as they stand: for measuring what it
+ * costs.  A step is all of them in order. */
 grulet_status grulet_step_operator(grulet_stream *stream, uint32_t index);
 
 /* Memory for one stream that runs up to `block` frames (at least 1) at once inside grulet_run.  1 is right for frame
- * by frame use and small memories; more makes grulet_run on long inputs faster.  Results never depend on it.
- * 0 if the size does not fit size_t. */
+ * by frame use and small memories; more makes grulet_run on long inputs faster.  Results never depend on it.  Of a
+ * whole-sequence model it is the length of the longest sequence.  0 if the size does not fit size_t. */
 size_t grulet_stream_bytes(const grulet_model *model, size_t block);
 
 /* Make a stream in `memory` (any alignment), set to the model's initial state.  `*stream` points into `memory`. */
@@ -94,7 +101,8 @@ grulet_status grulet_stream_init(grulet_stream **stream, void *memory, size_t by
 void grulet_stream_reset(grulet_stream *stream);
 
 /* One frame: y[0 .. output width) from x[0 .. input width).  y and x may not overlap.  Never allocates, locks, blocks or
- * calls the system.  GRULET_BAD_FRAME if x holds a NaN or infinity: then neither the state nor y has changed. */
+ * calls the system.  GRULET_BAD_FRAME if x holds a NaN or infinity, or where the model wants a token no whole number from 0
+ * to below its limit: then neither the state nor y has changed. */
 grulet_status grulet_step(grulet_stream *stream, float *y, const float *x);
 
 /* One frame of each of `count` streams of one model, over one read of the weights: y[count][output width] from
@@ -103,10 +111,14 @@ grulet_status grulet_step(grulet_stream *stream, float *y, const float *x);
 grulet_status grulet_step_many(grulet_stream *const *streams, size_t count, float *y, const float *x);
 
 /* `frames` frames, rows of y and x; the same bits as that many steps.  A bad frame anywhere refuses the whole call:
- * then neither the state nor y has changed. */
+ * then neither the state nor y has changed.
+ *
+ * Of a whole-sequence model the frames are one sequence, from the model's initial state on; what the stream ran before has
+ * no effect.  GRULET_LONG_SEQUENCE if they are more than the stream's block. */
 grulet_status grulet_run(grulet_stream *stream, float *y, const float *x, size_t frames);
 
-/* The state as bytes that may be stored and moved between CPUs.  A blob is bound to its model by the file's checksum. */
+/* The state as bytes that may be stored and moved between CPUs.  A blob is bound to its model by the file's checksum;
+ * grulet_restore refuses it with GRULET_BAD_STATE, too, if it holds what no step could have left (docs/format.md). */
 size_t grulet_save_bytes(const grulet_model *model);
 grulet_status grulet_save(const grulet_stream *stream, void *blob, size_t bytes);
 grulet_status grulet_restore(grulet_stream *stream, const void *blob, size_t bytes);

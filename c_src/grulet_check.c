@@ -1,6 +1,6 @@
 /* The file checker: after grulet_check_file says OK, every offset, size and number in the file may be trusted.
- * docs/format.md is the list of rules; the comments here name them.  The file is hostile: no value is used before it
- * was checked, sizes are computed in 64 bits. */
+ * docs/format.md is the list of rules; the comments here name them; those of the data section are in
+ * grulet_check_weights.c.  The file is hostile: no value is used before it was checked, sizes are computed in 64 bits. */
 #include "grulet_impl.h"
 
 #include <string.h>
@@ -56,175 +56,7 @@ grulet_tables grulet_tables_of(const void *file)
     return t;
 }
 
-/* ---- sizes of weights -------------------------------------------------------------------------------------------- */
-
 static uint64_t round_up(uint64_t n, uint64_t to) { return (n + to - 1) / to * to; }
-
-static uint32_t spans_of(uint32_t inputs) { return (inputs + GRULET_SPAN - 1) / GRULET_SPAN; }
-
-static uint32_t sets_of(const grulet_op *op) { return op->kind == GRULET_OP_GRU ? 3 : 1; }
-
-static uint64_t panel_bytes(const grulet_op *op, uint32_t inputs, uint32_t width)
-{
-    const uint64_t weight = op->weights == GRULET_WEIGHTS_F32 ? 4 : 1;
-    return round_up(round_up(inputs, GRULET_GROUP) * width * sets_of(op) * weight, GRULET_ALIGN);
-}
-
-/* Where the parts of one block lie, in bytes from its start.  Panels 0 (inputs) and, of a GRU, 1 (units). */
-typedef struct { uint64_t panel[2], scale[2], bias, row_sums[2], bytes; uint32_t panels, inputs[2]; } block_layout;
-
-static block_layout layout_of(const grulet_op *op, uint32_t width)
-{
-    block_layout b = {{0}, {0}, 0, {0}, 0, 0, {0}};
-    const uint64_t row = 4 * (uint64_t)width;
-    uint64_t at = 0;
-    b.panels = op->kind == GRULET_OP_GRU ? 2 : 1;
-    b.inputs[0] = op->inputs;
-    b.inputs[1] = op->units;
-    for (uint32_t p = 0; p < b.panels; p++) {
-        b.panel[p] = at;
-        at += panel_bytes(op, b.inputs[p], width);
-    }
-    for (uint32_t p = 0; p < b.panels && op->weights == GRULET_WEIGHTS_INT8; p++) {
-        b.scale[p] = at;
-        at += row * sets_of(op);
-    }
-    b.bias = at;
-    at += row * (op->kind == GRULET_OP_GRU ? 4 : 1);
-    for (uint32_t p = 0; p < b.panels && op->weights == GRULET_WEIGHTS_INT8; p++) {
-        b.row_sums[p] = at;
-        at += row * sets_of(op) * spans_of(b.inputs[p]);
-    }
-    b.bytes = round_up(at, GRULET_ALIGN);
-    return b;
-}
-
-static uint32_t last_width(const grulet_op *op)
-{
-    return (uint32_t)round_up(op->units % GRULET_BLOCK_ROWS, GRULET_GROUP);
-}
-
-uint64_t grulet_op_data_bytes(const grulet_op *op)
-{
-    if (op->weights == GRULET_WEIGHTS_NONE) return 0;
-    uint64_t bytes = op->units / GRULET_BLOCK_ROWS * layout_of(op, GRULET_BLOCK_ROWS).bytes;
-    if (last_width(op)) bytes += layout_of(op, last_width(op)).bytes;
-    return bytes;
-}
-
-/* ---- numbers --------------------------------------------------------------------------------------------------------- */
-
-static int all_zero(const void *data, uint64_t bytes)
-{
-    const unsigned char *byte = data;
-    uint32_t any = 0;
-    while (bytes--) any |= *byte++;
-    return !any;
-}
-
-static int all_finite(const void *floats, uint64_t count)
-{
-    const unsigned char *at = floats;
-    uint32_t bits;
-    for (; count--; at += sizeof bits) {
-        memcpy(&bits, at, sizeof bits);
-        if ((bits & 0x7F800000u) == 0x7F800000u) return 0;
-    }
-    return 1;
-}
-
-/* Rule: a scale is in [0, 2^64]; larger ones could turn a finite sum into an infinity before the level is applied. */
-static int scales_allowed(const void *scales, uint64_t count)
-{
-    const float *scale = scales;
-    for (uint64_t i = 0; i < count; i++)
-        if (!(scale[i] >= 0.0f && scale[i] <= 18446744073709551616.0f)) return 0;
-    return 1;
-}
-
-/* Rule: what pads a panel is zero: the rows of a last block beyond the units, the inputs of a last group beyond the
- * inputs, the bytes behind.  A weight is `size` bytes; strides are in weights (int8: row 4, input 1; f32: row 1, input
- * `width`). */
-typedef struct { uint32_t inputs, sets, width, rows, size, row_stride, input_stride; } panel_shape;
-
-static int panel_padding_allowed(const unsigned char *panel, const panel_shape *s)
-{
-    const uint32_t groups = (s->inputs + GRULET_GROUP - 1) / GRULET_GROUP;
-    const uint64_t used = (uint64_t)groups * GRULET_GROUP * s->sets * s->width * s->size;
-    const unsigned char *weights = panel;
-    for (uint32_t group = 0; group < groups; group++)
-        for (uint32_t set = 0; set < s->sets; set++, weights += (uint64_t)GRULET_GROUP * s->width * s->size) {
-            const uint32_t left = s->inputs - group * GRULET_GROUP;
-            if (s->rows == s->width && left >= GRULET_GROUP) continue;
-            for (uint32_t row = 0; row < s->width; row++)
-                for (uint32_t i = 0; i < GRULET_GROUP; i++)
-                    if ((row >= s->rows || i >= left) &&
-                        !all_zero(weights + (row * s->row_stride + i * s->input_stride) * s->size, s->size))
-                        return 0;
-        }
-    return all_zero(panel + used, round_up(used, GRULET_ALIGN) - used);
-}
-
-/* Rule: vectors of `width` elements (scales, biases) are zero beyond the rows. */
-static int vector_padding_allowed(const unsigned char *vectors, uint32_t count, uint32_t width, uint32_t rows)
-{
-    for (uint32_t v = 0; v < count; v++)
-        if (!all_zero(vectors + 4 * ((uint64_t)v * width + rows), 4 * (uint64_t)(width - rows))) return 0;
-    return 1;
-}
-
-/* Rules: no weight is -128 (|w| must fit int8); a row sum is the sum of its row's weights over its span.  Kernels that use
- * the row sums must give the bits of those that do not. */
-static int int8_panel_allowed(const unsigned char *panel, const unsigned char *row_sums, uint32_t inputs, uint32_t rows)
-{
-    const int8_t *weights = (const int8_t *)panel;
-    for (uint32_t first = 0; first < inputs; first += GRULET_SPAN, row_sums += 4 * rows) {
-        const uint32_t end = inputs - first > GRULET_SPAN ? first + GRULET_SPAN : inputs;
-        int32_t sums[3 * GRULET_BLOCK_ROWS] = {0};
-        int forbidden = 0;
-        for (uint32_t i = first; i < end; i += GRULET_GROUP)
-            for (uint32_t row = 0; row < rows; row++, weights += GRULET_GROUP) {
-                sums[row] += weights[0] + weights[1] + weights[2] + weights[3];
-                forbidden |= (weights[0] == -128) | (weights[1] == -128) | (weights[2] == -128) | (weights[3] == -128);
-            }
-        if (forbidden || !grulet_same_bytes(sums, row_sums, 4 * (size_t)rows)) return 0;
-    }
-    return 1;
-}
-
-/* One block of `width` stored rows, the first `rows` of them units. */
-static int block_allowed(const grulet_op *op, const unsigned char *block, uint32_t width, uint32_t rows)
-{
-    const block_layout b = layout_of(op, width);
-    const uint32_t sets = sets_of(op), biases = op->kind == GRULET_OP_GRU ? 4 : 1;
-    const int f32 = op->weights == GRULET_WEIGHTS_F32;
-    uint64_t end = b.bias + 4 * (uint64_t)biases * width;
-    for (uint32_t p = 0; p < b.panels; p++) {
-        const panel_shape shape = {b.inputs[p], sets, width, rows, f32 ? 4 : 1, f32 ? 1 : GRULET_GROUP, f32 ? width : 1};
-        if (!panel_padding_allowed(block + b.panel[p], &shape)) return 0;
-        if (f32) {
-            if (!all_finite(block + b.panel[p], panel_bytes(op, b.inputs[p], width) / 4)) return 0;
-            continue;
-        }
-        if (!int8_panel_allowed(block + b.panel[p], block + b.row_sums[p], b.inputs[p], sets * width)) return 0;
-        if (!scales_allowed(block + b.scale[p], sets * width)) return 0;
-        if (!vector_padding_allowed(block + b.scale[p], sets, width, rows)) return 0;
-        end = b.row_sums[p] + 4 * (uint64_t)sets * width * spans_of(b.inputs[p]);
-    }
-    return all_finite(block + b.bias, (uint64_t)biases * width) &&
-           vector_padding_allowed(block + b.bias, biases, width, rows) && all_zero(block + end, b.bytes - end);
-}
-
-static int weights_allowed(const grulet_op *op, const unsigned char *data)
-{
-    uint32_t row = 0;
-    if (op->weights == GRULET_WEIGHTS_NONE) return 1;
-    for (; row + GRULET_BLOCK_ROWS <= op->units; row += GRULET_BLOCK_ROWS) {
-        if (!block_allowed(op, data, GRULET_BLOCK_ROWS, GRULET_BLOCK_ROWS)) return 0;
-        data += layout_of(op, GRULET_BLOCK_ROWS).bytes;
-    }
-    return row == op->units || block_allowed(op, data, last_width(op), op->units - row);
-}
 
 /* ---- tables ---------------------------------------------------------------------------------------------------------- */
 
@@ -233,9 +65,16 @@ static int overlap(const grulet_value *a, const grulet_value *b)
     return a->offset < b->offset + b->width && b->offset < a->offset + a->width;
 }
 
+/* Rule: an input is of numbers, without a limit, or of tokens, with one; outputs are of numbers. */
+static int port_kind_allowed(const grulet_port *port, int is_input)
+{
+    if (port->kind == GRULET_PORT_NUMBERS) return port->limit == 0;
+    return is_input && port->kind == GRULET_PORT_TOKENS && port->limit >= 1 && port->limit <= GRULET_MAX_TOKENS;
+}
+
 /* Rules: a value lies in the arena; the arena ends where a value does and is no larger than all values side by side, each
  * on a multiple of 16 floats; inputs are the first values and fill the arena's start in order; port names are not empty and
- * padded with NUL; kind and limit are 0 in this version. */
+ * padded with NUL. */
 static int ports_and_values_allowed(const grulet_tables *t)
 {
     const grulet_header *h = t->header;
@@ -250,11 +89,11 @@ static int ports_and_values_allowed(const grulet_tables *t)
     if (h->arena_floats != end || h->arena_floats > side_by_side) return 0;
     for (uint32_t p = 0; p < h->inputs + h->outputs; p++) {
         const grulet_port *port = &t->ports[p];
-        if (port->value >= h->values || port->kind != 0 || port->limit != 0) return 0;
+        if (port->value >= h->values || !port_kind_allowed(port, p < h->inputs)) return 0;
         size_t length = 0;
         while (length < sizeof port->name && port->name[length]) length++;
         if (length == 0 || length == sizeof port->name) return 0;
-        if (!all_zero(port->name + length, sizeof port->name - length)) return 0;
+        if (!grulet_all_zero(port->name + length, sizeof port->name - length)) return 0;
         if (p >= h->inputs) continue;
         if (port->value != p || t->values[p].offset != input_width) return 0;
         input_width += t->values[p].width;
@@ -262,32 +101,122 @@ static int ports_and_values_allowed(const grulet_tables *t)
     return 1;
 }
 
-/* Rules: known kinds and formats; unused fields are 0 (or NONE); widths match the values; finite numbers. */
-static int op_fields_allowed(const grulet_tables *t, const grulet_op *op)
+/* What the records of each kind may say: the range of functions, and which fields are used. */
+enum { WEIGHTS = 1, LEVELS = 2, STATE = 4, SECOND = 8, SAME_WIDTH = 16, LOOP_ONLY = 32, NO_INPUT = 64 };
+typedef struct { uint32_t first_function, last_function, uses; } kind_rules;
+static const kind_rules KINDS[GRULET_OP_KINDS] = {
+    [GRULET_OP_GRU] = {0, 0, WEIGHTS | LEVELS | STATE},
+    [GRULET_OP_DENSE] = {0, GRULET_FUNCTION_SOFTMAX, WEIGHTS | LEVELS},
+    [GRULET_OP_ACTIVATION] = {GRULET_FUNCTION_RELU, GRULET_FUNCTION_RECIPROCAL, SAME_WIDTH},
+    [GRULET_OP_LSTM] = {0, 0, WEIGHTS | LEVELS | STATE},
+    [GRULET_OP_RNN] = {0, 0, WEIGHTS | LEVELS | STATE},
+    [GRULET_OP_BINARY] = {GRULET_FUNCTION_ADD, GRULET_FUNCTION_MAX, SECOND | SAME_WIDTH},
+    [GRULET_OP_AFFINE] = {0, 0, SAME_WIDTH},
+    [GRULET_OP_PRELU] = {0, 0, SAME_WIDTH},
+    [GRULET_OP_CONCAT] = {0, 0, SECOND},
+    [GRULET_OP_SLICE] = {0, 0, 0},
+    [GRULET_OP_SELECT] = {0, 0, 0},
+    [GRULET_OP_EMBEDDING] = {0, 0, WEIGHTS},
+    [GRULET_OP_LAYER_NORM] = {0, 0, SAME_WIDTH},
+    [GRULET_OP_HISTORY] = {0, 0, STATE},
+    [GRULET_OP_DEPTHWISE] = {0, 0, 0},
+    [GRULET_OP_STATE_READ] = {0, 0, STATE | LOOP_ONLY | NO_INPUT},
+    [GRULET_OP_STATE_WRITE] = {0, 0, STATE | LOOP_ONLY | SAME_WIDTH},
+    [GRULET_OP_FIRST_FRAME] = {0, 0, SAME_WIDTH},
+};
+
+/* Rules: existing values, of the widths that the record says; a second input and a state where the kind has them. */
+static int op_values_allowed(const grulet_tables *t, const grulet_op *op, uint32_t uses)
 {
     const grulet_header *h = t->header;
-    const int quantized = op->weights == GRULET_WEIGHTS_INT8;
-    if (op->input >= h->values || op->output >= h->values || op->second_input != GRULET_NONE) return 0;
-    if (op->inputs != t->values[op->input].width || op->units != t->values[op->output].width) return 0;
-    if (op->reserved[0] || op->reserved[1] || op->function > GRULET_FUNCTION_SOFTMAX) return 0;
-    if (!all_finite(&op->alpha, 1) || !all_finite(&op->input_peak, 1)) return 0;
-    if (op->function != GRULET_FUNCTION_LEAKY_RELU && op->alpha != 0.0f) return 0;
-    if (quantized ? op->activations != GRULET_ACTIVATIONS_INT16 && op->activations != GRULET_ACTIVATIONS_INT8
-                  : op->activations != GRULET_ACTIVATIONS_F32)
+    if (uses & NO_INPUT ? op->input != GRULET_NONE || op->inputs != 0
+                        : op->input >= h->values || op->inputs != t->values[op->input].width)
         return 0;
-    /* 2^-100: below it every frame would be silent; 0: each frame's own peak. */
-    if (quantized ? op->input_peak != 0.0f && !(op->input_peak >= 7.888609052e-31f) : op->input_peak != 0.0f) return 0;
+    if (op->output >= h->values || op->units != t->values[op->output].width) return 0;
+    if (uses & SAME_WIDTH && op->inputs != op->units) return 0;
+    if (uses & SECOND ? op->second_input >= h->values : op->second_input != GRULET_NONE) return 0;
+    return uses & STATE ? op->state < h->states : op->state == GRULET_NONE;
+}
+
+/* Rules: weights in a known format, or none; activations are integers exactly where int8 weights are multiplied. */
+static int op_formats_allowed(const grulet_op *op, uint32_t uses)
+{
+    if (uses & WEIGHTS ? op->weights != GRULET_WEIGHTS_F32 && op->weights != GRULET_WEIGHTS_INT8
+                       : op->weights != GRULET_WEIGHTS_NONE)
+        return 0;
+    if (uses & LEVELS && op->weights == GRULET_WEIGHTS_INT8)
+        return op->activations == GRULET_ACTIVATIONS_INT16 || op->activations == GRULET_ACTIVATIONS_INT8;
+    return op->activations == GRULET_ACTIVATIONS_F32;
+}
+
+/* Rules: alpha and beta are finite, and 0 where neither the kind nor the function uses them.  A static range or an epsilon
+ * is at least 2^-100: below that every frame would be silent, or a root no normal number. */
+static int op_numbers_allowed(const grulet_op *op)
+{
+    const float smallest = 7.888609052e-31f;
+    if (!(op->alpha - op->alpha == 0.0f && op->beta - op->beta == 0.0f)) return 0;
+    if (op->kind == GRULET_OP_LAYER_NORM) return op->alpha >= smallest && op->beta == 0.0f;
+    if (op->function == GRULET_FUNCTION_CLIP) return op->alpha <= op->beta;
+    if (op->function == GRULET_FUNCTION_HARD_SIGMOID) return 1;
+    if (op->beta != 0.0f && (op->activations == GRULET_ACTIVATIONS_F32 || op->beta < smallest)) return 0;
+    return op->alpha == 0.0f || op->function == GRULET_FUNCTION_LEAKY_RELU || op->function == GRULET_FUNCTION_ELU ||
+           op->function == GRULET_FUNCTION_THRESHOLDED_RELU;
+}
+
+/* Rule: an embedding reads a token port, and its table has a row for each of the tokens. */
+static int embedding_allowed(const grulet_tables *t, const grulet_op *op)
+{
+    return op->input < t->header->inputs && t->ports[op->input].kind == GRULET_PORT_TOKENS &&
+           t->ports[op->input].limit <= op->parameter && op->units % op->inputs == 0;
+}
+
+/* Rules: the parameter, and how the widths follow from each other. */
+static int op_shape_allowed(const grulet_tables *t, const grulet_op *op)
+{
+    const uint32_t parameter = op->parameter;
     switch (op->kind) {
-    case GRULET_OP_GRU:
-        return op->function == GRULET_FUNCTION_NONE && op->weights != GRULET_WEIGHTS_NONE &&
-               op->weights <= GRULET_WEIGHTS_INT8 && op->state < h->states;
-    case GRULET_OP_DENSE:
-        return op->weights != GRULET_WEIGHTS_NONE && op->weights <= GRULET_WEIGHTS_INT8 && op->state == GRULET_NONE;
     case GRULET_OP_ACTIVATION:
-        return op->weights == GRULET_WEIGHTS_NONE && op->function != GRULET_FUNCTION_NONE && op->state == GRULET_NONE &&
-               op->inputs == op->units;
-    default: return 0;
+        return parameter == 0 || (op->function == GRULET_FUNCTION_SOFTMAX && op->units % parameter == 0);
+    case GRULET_OP_BINARY: return parameter == 0 && op->units == t->values[op->second_input].width;
+    case GRULET_OP_CONCAT: return parameter == 0 && op->units == op->inputs + t->values[op->second_input].width;
+    case GRULET_OP_SLICE: return parameter <= op->inputs && op->units <= op->inputs - parameter;
+    case GRULET_OP_EMBEDDING: return embedding_allowed(t, op);
+    case GRULET_OP_LAYER_NORM: return parameter != 0 && op->units % parameter == 0;
+    case GRULET_OP_HISTORY: /* the position must be exact as a float */
+        return parameter != 0 && op->units > op->inputs && op->units % op->inputs == 0 &&
+               (uint64_t)(op->units / op->inputs - 1) * parameter <= GRULET_MAX_TOKENS;
+    case GRULET_OP_DEPTHWISE: return parameter == 0 && op->inputs % op->units == 0;
+    default: return parameter == 0;
     }
+}
+
+static int op_allowed(const grulet_tables *t, const grulet_op *op)
+{
+    if (op->kind == 0 || op->kind >= GRULET_OP_KINDS) return 0;
+    const kind_rules *rules = &KINDS[op->kind];
+    return op->function >= rules->first_function && op->function <= rules->last_function &&
+           op_values_allowed(t, op, rules->uses) && op_formats_allowed(op, rules->uses) && op_numbers_allowed(op) &&
+           op_shape_allowed(t, op);
+}
+
+/* Rules: operators of one loop follow each other and go in the same direction; loops are numbered from 1 in order.
+ * Backwards alone go only cells and first frames, the latter always and never in a loop; states are read and written in
+ * loops. */
+static int schedules_allowed(const grulet_tables *t)
+{
+    uint32_t loops = 0;
+    for (uint32_t o = 0; o < t->header->ops; o++) {
+        const grulet_op *op = &t->ops[o];
+        const uint32_t loop = op->schedule >> GRULET_LOOP_SHIFT;
+        if (op->kind == GRULET_OP_FIRST_FRAME && op->schedule != GRULET_REVERSE) return 0;
+        if (loop == 0) {
+            if (KINDS[op->kind].uses & LOOP_ONLY) return 0;
+            if (op->schedule == GRULET_REVERSE && !grulet_is_cell(op) && op->kind != GRULET_OP_FIRST_FRAME) return 0;
+        } else if (o == 0 || op->schedule != t->ops[o - 1].schedule) {
+            if (loop != ++loops) return 0;
+        }
+    }
+    return 1;
 }
 
 /* The one operator that writes value v, of inputs the one "before the first"; GRULET_NONE if that rule is broken. */
@@ -302,6 +231,8 @@ static uint32_t first_after_writer(const grulet_tables *t, uint32_t v)
     return first;
 }
 
+static int reads(const grulet_op *op, uint32_t v) { return op->input == v || op->second_input == v; }
+
 /* Rules: every value is an input or written by exactly one operator, before it is read; until it was read for the last time
  * (outputs: to the end) nothing is written over it.  So a frame sees the frame before it through the state only. */
 static int data_flow_allowed(const grulet_tables *t)
@@ -312,7 +243,7 @@ static int data_flow_allowed(const grulet_tables *t)
         uint32_t end = 0; /* behind the last reader */
         if (first == GRULET_NONE) return 0;
         for (uint32_t o = 0; o < h->ops; o++) {
-            if (t->ops[o].input != v) continue;
+            if (!reads(&t->ops[o], v)) continue;
             if (o < first) return 0;
             end = o + 1;
         }
@@ -324,28 +255,38 @@ static int data_flow_allowed(const grulet_tables *t)
     return 1;
 }
 
-/* Rules: state s belongs to the operator that names it, follows state s - 1 without a hole, has the operator's width; its
- * initial vector is absent (0: zeros) or finite and within [-1, 1]. */
+/* Rule: what a state_read reads is written once, by a later operator of the same loop. */
+static int state_written(const grulet_tables *t, uint32_t reader)
+{
+    uint32_t writers = 0;
+    for (uint32_t o = 0; o < t->header->ops; o++) {
+        const grulet_op *write = &t->ops[o], *read = &t->ops[reader];
+        if (write->kind != GRULET_OP_STATE_WRITE || write->state != read->state) continue;
+        if (o < reader || write->schedule != read->schedule || write->units != read->units) return 0;
+        writers++;
+    }
+    return writers == 1;
+}
+
+/* Rules: state s belongs to the operator that names it, follows state s - 1 without a hole, has the width that its
+ * operator needs. */
 static int states_allowed(const grulet_tables *t)
 {
     uint64_t offset = 0;
     for (uint32_t s = 0; s < t->header->states; s++) {
         const grulet_state *state = &t->states[s];
         if (state->op >= t->header->ops || t->ops[state->op].state != s) return 0;
-        if (state->offset != offset || state->width != t->ops[state->op].units) return 0;
+        if (state->offset != offset || state->width != grulet_state_floats(&t->ops[state->op])) return 0;
         offset += state->width;
     }
-    for (uint32_t o = 0; o < t->header->ops; o++)
-        if (t->ops[o].state != GRULET_NONE && t->states[t->ops[o].state].op != o) return 0;
+    for (uint32_t o = 0; o < t->header->ops; o++) {
+        const grulet_op *op = &t->ops[o];
+        if (op->state == GRULET_NONE) continue;
+        const grulet_state *state = &t->states[op->state];
+        if (op->kind == GRULET_OP_STATE_WRITE ? t->ops[state->op].kind != GRULET_OP_STATE_READ : state->op != o) return 0;
+        if (op->kind == GRULET_OP_STATE_READ && !state_written(t, o)) return 0;
+    }
     return offset == t->header->state_floats;
-}
-
-static int initial_allowed(const void *floats, uint32_t count)
-{
-    const float *h = floats;
-    for (uint32_t i = 0; i < count; i++)
-        if (!(h[i] >= -1.0f && h[i] <= 1.0f)) return 0;
-    return 1;
 }
 
 /* Rules: the data section is the weights of every operator in order, then the given initial states in order, each part on
@@ -360,16 +301,17 @@ static int data_allowed(const grulet_tables *t)
         const uint64_t bytes = grulet_op_data_bytes(op);
         if (bytes == 0 ? op->data != 0 : op->data != at) return 0;
         if (op->data_bytes != bytes || bytes > end - at) return 0;
-        if (!weights_allowed(op, t->file + op->data)) return 0;
+        if (!grulet_data_allowed(op, t->file + op->data)) return 0;
         at += bytes;
     }
     for (uint32_t s = 0; s < h->states; s++) {
         const grulet_state *state = &t->states[s];
         const uint64_t bytes = round_up(4 * (uint64_t)state->width, GRULET_ALIGN);
+        const grulet_op *op = &t->ops[state->op];
         if (state->initial == 0) continue;
-        if (state->initial != at || bytes > end - at) return 0;
-        if (!initial_allowed(t->file + at, state->width)) return 0;
-        if (!all_zero(t->file + at + 4 * (uint64_t)state->width, bytes - 4 * (uint64_t)state->width)) return 0;
+        if (state->initial != at || bytes > end - at || op->kind == GRULET_OP_HISTORY) return 0;
+        if (!grulet_state_allowed(op, t->file + at)) return 0;
+        if (!grulet_all_zero(t->file + at + 4 * (uint64_t)state->width, bytes - 4 * (uint64_t)state->width)) return 0;
         at += bytes;
     }
     return at == end;
@@ -386,7 +328,7 @@ static int header_allowed(const grulet_header *h)
     at += (uint64_t)h->states * sizeof(grulet_state) + (uint64_t)h->values * sizeof(grulet_value);
     at += h->text_bytes;
     if (h->data != round_up(at, GRULET_ALIGN) || (uint64_t)h->data + h->data_bytes != h->file_bytes) return 0;
-    return all_zero((const unsigned char *)h + at, h->data - at);
+    return grulet_all_zero((const unsigned char *)h + at, h->data - at);
 }
 
 grulet_status grulet_check_file(const void *file, size_t bytes)
@@ -407,7 +349,8 @@ grulet_status grulet_check_file(const void *file, size_t bytes)
     const grulet_tables t = grulet_tables_of(file);
     if (!ports_and_values_allowed(&t)) return GRULET_FORBIDDEN;
     for (uint32_t o = 0; o < h->ops; o++)
-        if (!op_fields_allowed(&t, &t.ops[o])) return GRULET_FORBIDDEN;
-    if (!data_flow_allowed(&t) || !states_allowed(&t) || !data_allowed(&t)) return GRULET_FORBIDDEN;
+        if (!op_allowed(&t, &t.ops[o])) return GRULET_FORBIDDEN;
+    if (!schedules_allowed(&t) || !data_flow_allowed(&t) || !states_allowed(&t) || !data_allowed(&t))
+        return GRULET_FORBIDDEN;
     return GRULET_OK;
 }

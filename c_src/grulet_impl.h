@@ -11,12 +11,35 @@ enum {
     GRULET_GROUP = 4,           /* inputs of a weight group */
     GRULET_SPAN = 512,          /* inputs whose products are summed as exact int32: 512 * 127 * 32767 < 2^31 */
     GRULET_TILE = 4,            /* blocks or frames whose gates are computed together; no ISA's FRAMES is larger */
+    GRULET_MAX_SETS = 4,        /* sets of rows of a recurrent cell: an LSTM's gates */
     GRULET_MAX_WIDTH = 65536,   /* elements of any vector */
+    GRULET_MAX_TOKENS = 1 << 24, /* floats are exact so far: the largest limit of a token port, the longest history */
     GRULET_MAX_RECORDS = 1024   /* ports, values, states, operators: each */
 };
 #define GRULET_NONE 0xFFFFFFFFu
 
-enum { GRULET_OP_GRU = 1, GRULET_OP_DENSE = 2, GRULET_OP_ACTIVATION = 3 };
+enum {
+    GRULET_OP_GRU = 1,
+    GRULET_OP_DENSE = 2,
+    GRULET_OP_ACTIVATION = 3,
+    GRULET_OP_LSTM = 4,
+    GRULET_OP_RNN = 5,
+    GRULET_OP_BINARY = 6,
+    GRULET_OP_AFFINE = 7,
+    GRULET_OP_PRELU = 8,
+    GRULET_OP_CONCAT = 9,
+    GRULET_OP_SLICE = 10,
+    GRULET_OP_SELECT = 11,
+    GRULET_OP_EMBEDDING = 12,
+    GRULET_OP_LAYER_NORM = 13,
+    GRULET_OP_HISTORY = 14,
+    GRULET_OP_DEPTHWISE = 15,
+    GRULET_OP_STATE_READ = 16,
+    GRULET_OP_STATE_WRITE = 17,
+    GRULET_OP_FIRST_FRAME = 18,
+    GRULET_OP_KINDS
+};
+enum { GRULET_PORT_NUMBERS = 0, GRULET_PORT_TOKENS = 1 };
 enum { GRULET_WEIGHTS_NONE = 0, GRULET_WEIGHTS_F32 = 1, GRULET_WEIGHTS_INT8 = 2 };
 enum { GRULET_ACTIVATIONS_F32 = 0, GRULET_ACTIVATIONS_INT16 = 1, GRULET_ACTIVATIONS_INT8 = 2 };
 enum {
@@ -25,7 +48,24 @@ enum {
     GRULET_FUNCTION_LEAKY_RELU = 2,
     GRULET_FUNCTION_SIGMOID = 3,
     GRULET_FUNCTION_TANH = 4,
-    GRULET_FUNCTION_SOFTMAX = 5
+    GRULET_FUNCTION_SOFTMAX = 5, /* those so far are the kernels' */
+    GRULET_FUNCTION_CLIP = 6,
+    GRULET_FUNCTION_ELU = 7,
+    GRULET_FUNCTION_HARD_SIGMOID = 8,
+    GRULET_FUNCTION_SOFTPLUS = 9,
+    GRULET_FUNCTION_SOFTSIGN = 10,
+    GRULET_FUNCTION_THRESHOLDED_RELU = 11,
+    GRULET_FUNCTION_EXP = 12,
+    GRULET_FUNCTION_LOG = 13,
+    GRULET_FUNCTION_SQRT = 14,
+    GRULET_FUNCTION_ABS = 15,
+    GRULET_FUNCTION_RECIPROCAL = 16, /* those so far have one argument */
+    GRULET_FUNCTION_ADD = 17,
+    GRULET_FUNCTION_SUB = 18,
+    GRULET_FUNCTION_MUL = 19,
+    GRULET_FUNCTION_DIV = 20,
+    GRULET_FUNCTION_MIN = 21,
+    GRULET_FUNCTION_MAX = 22
 };
 
 /* The records of the file, read in place (docs/format.md).  All members are 4 bytes, so there is no padding. */
@@ -36,9 +76,12 @@ typedef struct {
     uint32_t kind, input, output, second_input;
     uint32_t weights, activations, inputs, units;
     uint32_t function;
-    float alpha, input_peak;
-    uint32_t state, data, data_bytes, reserved[2];
+    float alpha, beta;          /* beta of operators with int8 panels: the static range of the input */
+    uint32_t state, data, data_bytes;
+    uint32_t parameter;         /* by kind */
+    uint32_t schedule;          /* GRULET_REVERSE or 0, and the number of the loop (0: none) << GRULET_LOOP_SHIFT */
 } grulet_op;
+enum { GRULET_REVERSE = 1, GRULET_LOOP_SHIFT = 1 }; /* reverse: from the last frame of the sequence to the first */
 typedef struct {
     unsigned char magic[8];
     uint32_t version, crc32, file_bytes;
@@ -58,10 +101,35 @@ typedef struct {
 
 grulet_tables grulet_tables_of(const void *file);
 
-/* Bytes of one operator's weights: all its blocks.  64-bit: sizes come from the file and must not wrap. */
+/* Sets of rows in an operator's weight blocks; 0: it has none.  Up to three sets share a panel, a fourth has its own. */
+static inline uint32_t grulet_sets(const grulet_op *op)
+{
+    switch (op->kind) {
+    case GRULET_OP_GRU: return 3;
+    case GRULET_OP_LSTM: return 4;
+    case GRULET_OP_RNN:
+    case GRULET_OP_DENSE: return 1;
+    default: return 0;
+    }
+}
+enum { GRULET_PANEL_SETS = 3 };
+
+/* A recurrent cell has two matrices of that many sets, for its input and for its hidden state, and its own state. */
+static inline int grulet_is_cell(const grulet_op *op)
+{
+    return op->kind == GRULET_OP_GRU || op->kind == GRULET_OP_LSTM || op->kind == GRULET_OP_RNN;
+}
+
+/* Bytes of one operator's weights.  64-bit: sizes come from the file and must not wrap. */
 uint64_t grulet_op_data_bytes(const grulet_op *op);
 
 grulet_status grulet_check_file(const void *file, size_t bytes);
+/* Are these numbers in the file, as large as grulet_op_data_bytes, such that no step can go wrong? */
+int grulet_data_allowed(const grulet_op *op, const unsigned char *data);
+/* May the state that this operator owns hold these floats (at any address)? */
+int grulet_state_allowed(const grulet_op *op, const void *floats);
+uint64_t grulet_state_floats(const grulet_op *op); /* 0: it owns none */
+int grulet_all_zero(const void *data, uint64_t bytes);
 int grulet_same_bytes(const void *a, const void *b, size_t bytes); /* memcmp is not among what the library needs */
 uint32_t grulet_crc32(uint32_t crc, const void *data, size_t bytes);
 
@@ -78,24 +146,31 @@ struct grulet_stream {
     void *x_operand;            /* the current operator's input, prepared */
     void *h_operand;            /* and its hidden state */
     float x_level;              /* what one level of x_operand is worth */
-    float *projected;           /* a GRU's sums from its input panels, [block of rows][3][16]; NULL if block is 1 */
-    float *sums;                /* [GRULET_TILE][2][3][16]: sums that wait for their gates */
+    float *projected;           /* a cell's sums from its input panels, [block of rows][set][16]; NULL if block is 1 */
+    float *sums;                /* [GRULET_TILE][2][set][16]: sums that wait for their gates */
 
     uint32_t backwards;         /* 1 on every second frame: see grulet_task */
     grulet_tables tables;
     size_t block, input_width, output_width;
     struct grulet_stream **lanes;
+    uint32_t needs_sequence;    /* of the model */
 };
 
-/* One operator and where its vectors lie: x and y in the arenas, h in the states (offsets in floats).
+/* One operator and where its vectors lie: x, x2 and y in the arenas, h in the states (offsets in floats).
  * `backwards`: sweep the blocks of rows from the last to the first.  Every second step does so, because the end of the
  * weights is what the caches still hold of a model larger than they are.  Blocks are independent: same bits. */
 typedef struct {
     const grulet_op *op;
     const unsigned char *data;
-    uint32_t x, y, h;
+    uint32_t x, x2, y, h;
     uint32_t backwards;
 } grulet_task;
+
+/* Runs one frame of each of `count` streams, over one read of the weights. */
+typedef void (*grulet_op_function)(const grulet_task *task, grulet_stream *const *streams, size_t count);
+
+/* What is not worth an instruction set of its own: grulet_vector_ops.c. */
+void grulet_vector_op(const grulet_task *task, grulet_stream *const *streams, size_t count);
 
 /* One instruction set.  The functions are made from grulet_kernel_body.h in each ISA file; all give the same bits. */
 typedef struct {
@@ -103,12 +178,10 @@ typedef struct {
     int (*usable)(void);        /* does this CPU, under this operating system, run it? */
     /* Copy a frame, subnormals as zero; 0 if it holds a NaN or an infinity. */
     int (*take_frame)(float *to, const float *x, uint32_t n);
-    /* One frame of each of `count` streams, over one read of the weights. */
-    void (*gru)(const grulet_task *task, grulet_stream *const *streams, size_t count);
-    void (*dense)(const grulet_task *task, grulet_stream *const *streams, size_t count);
-    void (*activation)(const grulet_task *task, grulet_stream *const *streams, size_t count);
-    /* `count` frames of one stream, frame f in lane f. */
-    void (*gru_sequence)(const grulet_task *task, grulet_stream *const *lanes, size_t count);
+    grulet_op_function cell;    /* gru, lstm, rnn */
+    grulet_op_function dense;
+    grulet_op_function activation; /* the functions up to softmax */
+    grulet_op_function cell_sequence; /* `count` frames of one stream, one in each of its lanes */
     uint32_t (*read_lines)(const unsigned char *lines, size_t bytes);
 } grulet_kernel;
 

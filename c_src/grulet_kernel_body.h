@@ -1,6 +1,6 @@
-/* The arithmetic of every operator, written once.  An ISA file defines the primitives listed below, includes this file,
- * and gets `KERNEL_TABLE`.  docs/numerics.md is the contract that each line here keeps; grulet/reference.py is the same
- * in numpy.
+/* The arithmetic of recurrent and dense layers and of the common activations, written once (the other operators:
+ * grulet_vector_ops.c).  An ISA file defines the primitives listed below, includes this file, and gets `KERNEL_TABLE`.
+ * docs/numerics.md is the contract that each line here keeps; grulet/reference.py is the same in numpy.
  *
  * What an ISA file defines before the include:
  *   KERNEL_TABLE         the grulet_kernel to define; KERNEL_NAME its name; KERNEL_USABLE its run-time probe
@@ -24,79 +24,29 @@
  * then a constant only if 16.  Integer kinds: the exact sum of every span of GRULET_SPAN inputs, converted to float, spans
  * added in order; `row_sums` [span][set][row] serve ISAs whose dot product wants an unsigned operand.  f32: four partial
  * sums, input i into sum i mod 4, in order; then (s0 + s1) + (s2 + s3).
+ *
+ * What it may define:
+ *   BLOCKS               how many full blocks of a cell its integer products of one frame take over one read of the operand
+ *   sum_blocks_int16, sum_blocks_int8:   then
+ *
+ *   void sum_blocks_*(float *sums, uint32_t next_sums, const unsigned char *panel, ptrdiff_t next, const void *operand,
+ *                     uint32_t inputs, const int sets, const int32_t *row_sums)
+ * gives sums[block * next_sums + set * 16 + row]; panel and row sums of a block lie `next` bytes from those of the block
+ * before.
  */
 #include <float.h>
 #include <string.h>
 
+#include "grulet_functions.h"
 #include "grulet_inline.h"
 
-#if defined(FLT_EVAL_METHOD) && FLT_EVAL_METHOD != 0
-#error "float expressions must be computed in float: on 32-bit x86 compile with -msse2 -mfpmath=sse"
-#endif
-#if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
-#error "-ffast-math changes results: grulet promises the same bits everywhere"
+#ifndef BLOCKS
+#define BLOCKS 1
 #endif
 
 typedef enum { MODE_F32, MODE_INT16, MODE_INT8 } mode;
 
 /* ---- functions ------------------------------------------------------------------------------------------------ */
-
-static const float LOG2_E = 1.44269504f, LN_2 = 0.693147182f;
-
-/* With t = k + f, |f| <= 1/2: (2^f - 1) / ln 2, and k << 23, which added to the bits of a float multiplies it by 2^k.
- * Adding 1.5 * 2^23 rounds to an integer whose bits are then the low bits of the float; f is exact.  Divided by ln 2 the
- * polynomial begins with f itself.  Coefficients: tools/derive_exp2.py, relative error 1.4e-8 in exact arithmetic. */
-KERNEL_INLINE vf exp2_parts(vf t, vi *power)
-{
-    const vf magic = vf_set(12582912.0f);
-    const vf shifted = vf_add(t, magic);
-    const vf f = vf_sub(t, vf_sub(shifted, magic));
-    const vf f2 = vf_mul(f, f);
-    const vf low = vf_add(vf_set(3.465735912e-01f), vf_mul(f, vf_set(8.007489145e-02f)));
-    const vf high = vf_add(vf_set(1.387606654e-02f), vf_mul(f, vf_set(1.931316336e-03f)));
-    const vf q = vf_add(low, vf_mul(f2, vf_add(high, vf_mul(f2, vf_set(2.224400960e-04f)))));
-    *power = vi_shift_left_23(vf_bits(shifted));
-    return vf_add(f, vf_mul(f2, q));
-}
-
-/* v * 2^k, both normal; `power` is k << 23. */
-KERNEL_INLINE vf times_power(vf v, vi power) { return vi_float(vi_add(vf_bits(v), power)); }
-
-/* e^y for y <= 0; below -87 as at -87. */
-KERNEL_INLINE vf exp_negative(vf y)
-{
-    vi power;
-    const vf p = exp2_parts(vf_mul(vf_max(y, vf_set(-87.0f)), vf_set(LOG2_E)), &power);
-    return times_power(vf_add(vf_set(1.0f), vf_mul(p, vf_set(LN_2))), power);
-}
-
-/* 1 / (1 + e^-x), in [0, 1]; a NaN counts as 87.  Numerator and denominator are divided by ln 2, like p. */
-KERNEL_INLINE vf sigmoid(vf x)
-{
-    vi power;
-    const vf one = vf_set(LOG2_E);
-    const vf bounded = vf_max(vf_min(x, vf_set(87.0f)), vf_set(-87.0f));
-    const vf p = exp2_parts(vf_mul(bounded, vf_set(-LOG2_E)), &power);
-    return vf_div(one, vf_add(one, times_power(vf_add(one, p), power)));
-}
-
-/* With w = 1 - e^(-2|x|): |tanh x| = w / (2 - w), exact in relative terms near 0, in [-1, 1], odd; a NaN counts as 10. */
-KERNEL_INLINE vf tanh_gate(vf x)
-{
-    vi power;
-    const vf one = vf_set(1.0f);
-    const vf bounded = vf_max(vf_min(x, vf_set(10.0f)), vf_set(-10.0f));
-    const vf p = exp2_parts(vf_mul(vf_abs(bounded), vf_set(-2.0f * LOG2_E)), &power);
-    const vf w = vf_sub(vf_sub(one, times_power(one, power)), vf_mul(times_power(vf_set(LN_2), power), p));
-    return vf_copysign(vf_div(w, vf_sub(vf_set(2.0f), w)), bounded);
-}
-
-/* An overflowed sum becomes the largest float, a NaN (infinities of both signs met) the largest positive. */
-KERNEL_INLINE vf to_finite(vf x)
-{
-    const vf largest = vf_set(3.40282347e+38f);
-    return vf_max(vf_min(x, largest), vf_set(-3.40282347e+38f));
-}
 
 KERNEL_INLINE vf apply_function(vf x, uint32_t function, float alpha)
 {
@@ -154,6 +104,12 @@ KERNEL_INLINE float prepare_mode(void *operand, const float *x, uint32_t n, floa
     return silent ? 0.0f : peak / levels;
 }
 
+static mode mode_of(const grulet_op *op)
+{
+    if (op->weights == GRULET_WEIGHTS_F32) return MODE_F32;
+    return op->activations == GRULET_ACTIVATIONS_INT16 ? MODE_INT16 : MODE_INT8;
+}
+
 static float prepare(void *operand, const float *x, uint32_t n, float peak, mode m)
 {
     switch (m) {
@@ -163,13 +119,15 @@ static float prepare(void *operand, const float *x, uint32_t n, float peak, mode
     }
 }
 
-/* ---- panels ------------------------------------------------------------------------------------------------------ */
-
-static mode mode_of(const grulet_op *op)
+static void prepare_x(const grulet_task *task, grulet_stream *const *streams, size_t count)
 {
-    if (op->weights == GRULET_WEIGHTS_F32) return MODE_F32;
-    return op->activations == GRULET_ACTIVATIONS_INT16 ? MODE_INT16 : MODE_INT8;
+    const grulet_op *op = task->op;
+    for (size_t s = 0; s < count; s++)
+        streams[s]->x_level = prepare(streams[s]->x_operand, streams[s]->arena + task->x, op->inputs, op->beta,
+                                      mode_of(op));
 }
+
+/* ---- panels ------------------------------------------------------------------------------------------------------ */
 
 static uint32_t panel_bytes(uint32_t inputs, uint32_t width, uint32_t sets, mode m)
 {
@@ -182,8 +140,8 @@ static uint32_t row_sum_count(uint32_t inputs, uint32_t rows, mode m)
     return m == MODE_F32 ? 0 : (inputs + GRULET_SPAN - 1) / GRULET_SPAN * rows;
 }
 
-/* The sums of every mode, of GRU (three sets of rows) and dense layers (one), each a function of its own: of one frame,
- * of FRAMES frames, and of one frame and a narrow block. */
+/* The sums of every mode, of panels of three sets of rows and of one, each a function of its own: of one frame, of FRAMES
+ * frames, and of one frame and a narrow block. */
 typedef void (*sum_function)(float *const *sums, const unsigned char *panel, const void *const *operands, uint32_t inputs,
                              uint32_t width, const int32_t *row_sums);
 enum { ONE_FRAME, MANY_FRAMES, NARROW };
@@ -209,6 +167,26 @@ SUM_FUNCTIONS(int8, 1)
 SUM_FUNCTIONS(int8, 3)
 static const sum_function SUMS_OF_1[][3] = {SUM_TABLE(f32, 1), SUM_TABLE(int16, 1), SUM_TABLE(int8, 1)}; /* by mode */
 static const sum_function SUMS_OF_3[][3] = {SUM_TABLE(f32, 3), SUM_TABLE(int16, 3), SUM_TABLE(int8, 3)};
+
+/* The same of BLOCKS full blocks of one frame, where an ISA has them. */
+typedef void (*blocks_function)(float *sums, uint32_t next_sums, const unsigned char *panel, ptrdiff_t next,
+                                const void *operand, uint32_t inputs, const int32_t *row_sums);
+#if BLOCKS > 1
+#define BLOCKS_FUNCTION(kind, sets)                                                                                    \
+    static void kind##_blocks_##sets(float *sums, uint32_t next_sums, const unsigned char *panel, ptrdiff_t next,      \
+                                     const void *operand, uint32_t inputs, const int32_t *row_sums)                    \
+    {                                                                                                                  \
+        sum_blocks_##kind(sums, next_sums, panel, next, operand, inputs, sets, row_sums);                              \
+    }
+BLOCKS_FUNCTION(int16, 1)
+BLOCKS_FUNCTION(int16, 3)
+BLOCKS_FUNCTION(int8, 1)
+BLOCKS_FUNCTION(int8, 3)
+static const blocks_function BLOCKS_OF_1[] = {NULL, int16_blocks_1, int8_blocks_1}; /* by mode */
+static const blocks_function BLOCKS_OF_3[] = {NULL, int16_blocks_3, int8_blocks_3};
+#else
+static const blocks_function BLOCKS_OF_1[] = {NULL, NULL, NULL}, BLOCKS_OF_3[] = {NULL, NULL, NULL};
+#endif
 
 /* A panel times the operands of up to GRULET_TILE frames. */
 static void panel_sums(const sum_function functions[3], float *const *sums, const unsigned char *panel,
@@ -237,250 +215,7 @@ static uint32_t block_rows(const grulet_op *op, uint32_t index)
     return left < GRULET_BLOCK_ROWS ? left : GRULET_BLOCK_ROWS;
 }
 
-/* ---- GRU ----------------------------------------------------------------------------------------------------------- */
-
-/* Bytes from the beginning of a block of `width` stored rows to its other parts, and to the next block. */
-typedef struct {
-    uint32_t width;
-    size_t h_panel, parameters, x_row_sums, h_row_sums, end;
-} gru_layout;
-
-static gru_layout gru_layout_of(const grulet_op *op, uint32_t width)
-{
-    const mode m = mode_of(op);
-    const uint32_t scales = m == MODE_F32 ? 0 : 6 * width, biases = 4 * width;
-    gru_layout at;
-    at.width = width;
-    at.h_panel = panel_bytes(op->inputs, width, 3, m);
-    at.parameters = at.h_panel + panel_bytes(op->units, width, 3, m);
-    at.x_row_sums = at.parameters + (scales + biases) * sizeof(float);
-    at.h_row_sums = at.x_row_sums + row_sum_count(op->inputs, 3 * width, m) * sizeof(int32_t);
-    at.end = at.h_row_sums + row_sum_count(op->units, 3 * width, m) * sizeof(int32_t);
-    at.end = (at.end + GRULET_ALIGN - 1) / GRULET_ALIGN * GRULET_ALIGN;
-    return at;
-}
-
-/* The layout of full blocks, and that of the last one if it is narrower. */
-typedef struct { gru_layout full, last; } gru_layouts;
-
-static gru_layouts gru_layouts_of(const grulet_op *op)
-{
-    const uint32_t rest = op->units % GRULET_BLOCK_ROWS;
-    gru_layouts layouts;
-    layouts.full = gru_layout_of(op, GRULET_BLOCK_ROWS);
-    layouts.last = rest ? gru_layout_of(op, grulet_round_up(rest, GRULET_GROUP)) : layouts.full;
-    return layouts;
-}
-
-static const gru_layout *layout_of(const gru_layouts *layouts, const grulet_op *op, uint32_t index)
-{
-    return index + 1 == block_count(op) ? &layouts->last : &layouts->full;
-}
-
-/* The sums of up to GRULET_TILE frames from a block's input panel, and from its recurrent panel. */
-static void sum_x(const grulet_op *op, const gru_layout *at, const unsigned char *block, float *const *sums,
-                  const void *const *operands, uint32_t frames)
-{
-    panel_sums(SUMS_OF_3[mode_of(op)], sums, block, operands, frames, op->inputs, at->width,
-               (const int32_t *)(const void *)(block + at->x_row_sums));
-}
-static void sum_h(const grulet_op *op, const gru_layout *at, const unsigned char *block, float *const *sums,
-                  const void *const *operands, uint32_t frames)
-{
-    panel_sums(SUMS_OF_3[mode_of(op)], sums, block + at->h_panel, operands, frames, op->units, at->width,
-               (const int32_t *)(const void *)(block + at->h_row_sums));
-}
-
-/* One block of one frame, its products summed ([3][16] each), its gates still to be computed. */
-typedef struct {
-    const float *from_x;
-    float *from_h;              /* z and r take the place of what they came from */
-    const float *parameters;    /* [3][width] scales of x, of h (not for f32), then [4][width] biases */
-    float *h, *y;
-    float x_level;
-} gru_job;
-
-enum { GATE_Z, GATE_R, GATE_N, BIAS_N_H, GATE_SUMS = 3 * GRULET_BLOCK_ROWS };
-
-/* What goes into the gate `gate` of the units u..., but for biases: (A_x S_x) level and A_h S_h. */
-KERNEL_INLINE void gate_parts(const gru_job *job, uint32_t gate, uint32_t u, uint32_t width, const int scaled, vf *from_x,
-                              vf *from_h)
-{
-    *from_x = vf_load(job->from_x + gate * GRULET_BLOCK_ROWS + u);
-    *from_h = vf_load(job->from_h + gate * GRULET_BLOCK_ROWS + u);
-    if (scaled) {
-        const vf x_scale = load_upto(job->parameters + gate * width + u, width - u);
-        const vf h_scale = load_upto(job->parameters + (3 + gate) * width + u, width - u);
-        *from_x = vf_mul(vf_mul(*from_x, x_scale), vf_set(job->x_level));
-        *from_h = vf_mul(*from_h, h_scale);
-    }
-}
-
-/* The gates of jobs of equal width.  Each gate is a long chain of operations; the loops run over what is independent, so
- * that the CPU works on many chains at once: first all z and r, then all n.
- * h' = n + z (h - n) stays in [-1, 1]; below 2^-64 it is flushed to zero, so that a silent stream never computes with
- * subnormals. */
-KERNEL_INLINE void gates(const gru_job *jobs, uint32_t count, uint32_t width, uint32_t rows, const int scaled)
-{
-    const uint32_t biases = scaled ? 6 * width : 0;
-    for (uint32_t k = 0; k < count; k++)
-        for (uint32_t u = 0; u < rows; u += LANES)
-            for (uint32_t gate = GATE_Z; gate <= GATE_R; gate++) {
-                vf from_x, from_h;
-                gate_parts(&jobs[k], gate, u, width, scaled, &from_x, &from_h);
-                const vf bias = load_upto(jobs[k].parameters + biases + gate * width + u, width - u);
-                vf_store(jobs[k].from_h + gate * GRULET_BLOCK_ROWS + u, sigmoid(vf_add(vf_add(from_x, from_h), bias)));
-            }
-    for (uint32_t k = 0; k < count; k++)
-        for (uint32_t u = 0; u < rows; u += LANES) {
-            const gru_job *job = &jobs[k];
-            vf from_x, from_h;
-            gate_parts(job, GATE_N, u, width, scaled, &from_x, &from_h);
-            from_x = vf_add(from_x, load_upto(job->parameters + biases + GATE_N * width + u, width - u));
-            from_h = vf_add(from_h, load_upto(job->parameters + biases + BIAS_N_H * width + u, width - u));
-            const vf z = vf_load(job->from_h + GATE_Z * GRULET_BLOCK_ROWS + u);
-            const vf r = vf_load(job->from_h + GATE_R * GRULET_BLOCK_ROWS + u);
-            const vf n = tanh_gate(vf_add(from_x, vf_mul(r, from_h)));
-            const vf blended = vf_add(n, vf_mul(z, vf_sub(load_upto(job->h + u, rows - u), n)));
-            const vf state = vf_less(vf_abs(blended), vf_set(5.421010862e-20f), vf_set(0.0f), blended); /* 2^-64 */
-            store_upto(job->h + u, state, rows - u);
-            store_upto(job->y + u, state, rows - u);
-        }
-}
-
-static void scaled_gates(const gru_job *jobs, uint32_t count)
-{
-    gates(jobs, count, GRULET_BLOCK_ROWS, GRULET_BLOCK_ROWS, 1);
-}
-static void f32_gates(const gru_job *jobs, uint32_t count)
-{
-    gates(jobs, count, GRULET_BLOCK_ROWS, GRULET_BLOCK_ROWS, 0);
-}
-static void narrow_gates(const gru_job *jobs, uint32_t count, uint32_t rows, int scaled)
-{
-    const uint32_t width = grulet_round_up(rows, GRULET_GROUP);
-    if (scaled) gates(jobs, count, width, rows, 1);
-    else gates(jobs, count, width, rows, 0);
-}
-
-static void compute_gates(const grulet_op *op, const gru_job *jobs, uint32_t count, uint32_t rows)
-{
-    const int scaled = mode_of(op) != MODE_F32;
-    if (rows < GRULET_BLOCK_ROWS) narrow_gates(jobs, count, rows, scaled);
-    else if (scaled) scaled_gates(jobs, count);
-    else f32_gates(jobs, count);
-}
-
-static void prepare_x(const grulet_task *task, grulet_stream *const *streams, size_t count)
-{
-    const grulet_op *op = task->op;
-    for (size_t s = 0; s < count; s++)
-        streams[s]->x_level = prepare(streams[s]->x_operand, streams[s]->arena + task->x, op->inputs, op->input_peak,
-                                      mode_of(op));
-}
-
-/* |h| <= 1; what a level is worth, 1 / 32767 or 1 / 127, is part of the stored scales. */
-static void prepare_h(const grulet_task *task, const grulet_stream *stream)
-{
-    prepare(stream->h_operand, stream->state + task->h, task->op->units, 1.0f, mode_of(task->op));
-}
-
-static void set_job(gru_job *job, const grulet_task *task, const grulet_stream *stream, uint32_t index,
-                    const unsigned char *parameters, const float *from_x, float *from_h)
-{
-    job->from_x = from_x;
-    job->from_h = from_h;
-    job->parameters = (const float *)(const void *)parameters;
-    job->h = stream->state + task->h + index * GRULET_BLOCK_ROWS;
-    job->y = stream->arena + task->y + index * GRULET_BLOCK_ROWS;
-    job->x_level = stream->x_level;
-}
-
-/* All blocks of one frame, in the order of the sweep.  `projected`: the sums from the input panels, if they are there. */
-static void gru_frame(const grulet_task *task, const grulet_stream *stream, const gru_layouts *layouts,
-                      const float *projected)
-{
-    const grulet_op *op = task->op;
-    const uint32_t blocks = block_count(op);
-    const void *const x_operand = stream->x_operand, *const h_operand = stream->h_operand;
-    gru_job jobs[GRULET_TILE];
-    for (uint32_t i = 0, count = 0; i < blocks; i++) {
-        const uint32_t index = block_index(task, i);
-        const gru_layout *at = layout_of(layouts, op, index);
-        const unsigned char *block = task->data + index * layouts->full.end;
-        float *from_x = stream->sums + count * 2 * GATE_SUMS, *from_h = from_x + GATE_SUMS;
-        if (!projected) sum_x(op, at, block, &from_x, &x_operand, 1);
-        sum_h(op, at, block, &from_h, &h_operand, 1);
-        set_job(&jobs[count++], task, stream, index, block + at->parameters,
-                projected ? projected + index * GATE_SUMS : from_x, from_h);
-        if (count == GRULET_TILE || i + 1 == blocks || layout_of(layouts, op, block_index(task, i + 1)) != at) {
-            compute_gates(op, jobs, count, block_rows(op, index));
-            count = 0;
-        }
-    }
-}
-
-/* One block of all streams, GRULET_TILE at a time: the block's weights are read once, and then from the nearest cache. */
-static void gru_block_of_streams(const grulet_task *task, const gru_layout *at, uint32_t index,
-                                 const unsigned char *block, grulet_stream *const *streams, size_t count)
-{
-    const void *x_operands[GRULET_TILE], *h_operands[GRULET_TILE];
-    float *from_x[GRULET_TILE], *from_h[GRULET_TILE];
-    gru_job jobs[GRULET_TILE];
-    for (size_t s = 0; s < count; s += GRULET_TILE) {
-        const uint32_t frames = count - s < GRULET_TILE ? (uint32_t)(count - s) : GRULET_TILE;
-        for (uint32_t k = 0; k < frames; k++) {
-            x_operands[k] = streams[s + k]->x_operand;
-            h_operands[k] = streams[s + k]->h_operand;
-            from_x[k] = streams[0]->sums + k * 2 * GATE_SUMS;
-            from_h[k] = from_x[k] + GATE_SUMS;
-            set_job(&jobs[k], task, streams[s + k], index, block + at->parameters, from_x[k], from_h[k]);
-        }
-        sum_x(task->op, at, block, from_x, x_operands, frames);
-        sum_h(task->op, at, block, from_h, h_operands, frames);
-        compute_gates(task->op, jobs, frames, block_rows(task->op, index));
-    }
-}
-
-static void gru(const grulet_task *task, grulet_stream *const *streams, size_t count)
-{
-    const gru_layouts layouts = gru_layouts_of(task->op);
-    prepare_x(task, streams, count);
-    for (size_t s = 0; s < count; s++) prepare_h(task, streams[s]);
-    if (count == 1) {
-        gru_frame(task, streams[0], &layouts, NULL);
-        return;
-    }
-    for (uint32_t i = 0; i < block_count(task->op); i++) {
-        const uint32_t index = block_index(task, i);
-        gru_block_of_streams(task, layout_of(&layouts, task->op, index), index, task->data + index * layouts.full.end,
-                             streams, count);
-    }
-}
-
-/* The input panels for all frames at once; then frame by frame only the recurrent panels. */
-static void gru_sequence(const grulet_task *task, grulet_stream *const *lanes, size_t count)
-{
-    const grulet_op *op = task->op;
-    const gru_layouts layouts = gru_layouts_of(op);
-    grulet_task step = *task;
-    prepare_x(task, lanes, count);
-    for (uint32_t index = 0; index < block_count(op); index++)
-        for (size_t f = 0; f < count; f += GRULET_TILE) {
-            const uint32_t frames = count - f < GRULET_TILE ? (uint32_t)(count - f) : GRULET_TILE;
-            const void *operands[GRULET_TILE];
-            float *sums[GRULET_TILE];
-            for (uint32_t k = 0; k < frames; k++) {
-                operands[k] = lanes[f + k]->x_operand;
-                sums[k] = lanes[f + k]->projected + index * GATE_SUMS;
-            }
-            sum_x(op, layout_of(&layouts, op, index), task->data + index * layouts.full.end, sums, operands, frames);
-        }
-    for (size_t f = 0; f < count; f++, step.backwards ^= 1) {
-        prepare_h(&step, lanes[f]);
-        gru_frame(&step, lanes[f], &layouts, lanes[f]->projected);
-    }
-}
+#include "grulet_kernel_cells.h"
 
 /* ---- dense, activations -------------------------------------------------------------------------------------------- */
 
@@ -527,7 +262,7 @@ static void softmax(float *y, uint32_t n)
     float top = y[0], sum = 0.0f;
     for (uint32_t i = 1; i < n; i++) top = y[i] > top ? y[i] : top;
     for (uint32_t i = 0; i < n; i += LANES)
-        store_upto(y + i, exp_negative(vf_sub(load_upto(y + i, n - i), vf_set(top))), n - i);
+        store_upto(y + i, exponential(vf_sub(load_upto(y + i, n - i), vf_set(top))), n - i);
     for (uint32_t i = 0; i < n; i++) sum += y[i];
     for (uint32_t i = 0; i < n; i += LANES)
         store_upto(y + i, vf_div(load_upto(y + i, n - i), vf_set(sum)), n - i);
@@ -543,6 +278,9 @@ static void dense(const grulet_task *task, grulet_stream *const *streams, size_t
         for (size_t s = 0; s < count; s++) softmax(streams[s]->arena + task->y, task->op->units);
 }
 
+/* Elements that a softmax makes add up to 1. */
+static uint32_t part_size(const grulet_op *op) { return op->parameter ? op->parameter : op->units; }
+
 static void activation(const grulet_task *task, grulet_stream *const *streams, size_t count)
 {
     const grulet_op *op = task->op;
@@ -551,7 +289,8 @@ static void activation(const grulet_task *task, grulet_stream *const *streams, s
         float *y = streams[s]->arena + task->y;
         for (uint32_t i = 0; i < op->units; i += LANES)
             store_upto(y + i, apply_function(load_upto(x + i, op->units - i), op->function, op->alpha), op->units - i);
-        if (op->function == GRULET_FUNCTION_SOFTMAX) softmax(y, op->units);
+        if (op->function == GRULET_FUNCTION_SOFTMAX)
+            for (uint32_t part = 0; part < op->units; part += part_size(op)) softmax(y + part, part_size(op));
     }
 }
 
@@ -605,5 +344,5 @@ static uint32_t read_lines(const unsigned char *lines, size_t bytes)
     return total;
 }
 
-const grulet_kernel KERNEL_TABLE = {KERNEL_NAME, KERNEL_USABLE, take_frame, gru, dense, activation, gru_sequence,
+const grulet_kernel KERNEL_TABLE = {KERNEL_NAME, KERNEL_USABLE, take_frame, cell, dense, activation, cell_sequence,
                                     read_lines};

@@ -19,8 +19,10 @@ sys.path.insert(0, str(ROOT))  # benchmarks is no installed package
 
 from benchmarks.budget import SLACK_PERCENT, Verdict  # noqa: E402
 from benchmarks.common import affordable, compact, latencies, numbers  # noqa: E402
+from benchmarks.floors import floor_of  # noqa: E402
 from benchmarks.instructions import judge  # noqa: E402
 from benchmarks.report.__main__ import DOCS  # noqa: E402
+from benchmarks.report.floors import verdict  # noqa: E402
 from benchmarks.report.page import load, write  # noqa: E402
 from benchmarks.report.sections import SECTIONS  # noqa: E402
 from benchmarks.report.style import apart  # noqa: E402
@@ -148,6 +150,23 @@ def test_limits(folder: Path) -> None:
 
 @needs_compiler
 @needs_cmake
+def test_floors(folder: Path) -> None:
+    """Every part of every floor, and the floor is made of them."""
+    results = quick("floors", folder, "--sizes", "16,32", "--streams", "2")
+    assert list(results["layers"]) == ["int8 x int8", "int8 x int16", "f32"]
+    for form, sizes in results["layers"].items():
+        assert list(sizes) == ["16", "32"]
+        assert results["streams"]["formats"][form]["us_per_stream_step"] > 0
+        for layer in sizes.values():
+            assert min(layer.values()) > 0
+            assert layer["step_us"] > layer["read_us"]
+        assert sizes["32"]["products_us"] == pytest.approx(4 * sizes["16"]["products_us"], rel=1e-3)
+    for call in results["calls"].values():
+        assert call["tick_us"] < call["step_us"]
+
+
+@needs_compiler
+@needs_cmake
 def test_calls(folder: Path) -> None:
     """Every kernel, format and size: a step, a read and their ratio."""
     results = quick("calls", folder, "--sizes", "8,12")
@@ -214,7 +233,7 @@ def test_page_of_the_sample(tmp_path: Path) -> None:
     assert "these figures mean nothing" in page
     assert page.count("\n## ") == len(SECTIONS) + 3  # the machine, in short, settings
     pictures = re.findall(r"!\[[^]\n]+\]\(([^)]+)\)", page)
-    assert len(pictures) == 5
+    assert len(pictures) == 6
     for picture in pictures:
         assert (docs.parent / picture).read_bytes().startswith(b"\x89PNG")
     for link in re.findall(r"\]\(\.\./([^)]+)\)", page):
@@ -320,6 +339,23 @@ def test_budget(compiler: str, count: int, status: int, said: str, capsys: pytes
     results = {"compiler": compiler, "budget": budget, "counts": {"generic: step": count}}
     assert judge({"quick": False, "results": results}, update=False) == status
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("parts", "floor"),
+    [((9.0, 3.0, 2.0, 1.0), 9.0), ((1.0, 3.0, 2.0, 1.0), 5.0), ((1.0, 3.0, 2.0, 8.0), 9.5)],
+)
+def test_floor_is_what_bounds_most(parts: tuple[float, float, float, float], floor: float) -> None:
+    """Reading; products and gates; the chain and the products that wait for it."""
+    assert floor_of(*parts) == floor
+
+
+@pytest.mark.parametrize(
+    ("ours", "least", "words"), [(2.9, 2.0, "reached."), (3.5, 3.2, "**out of reach**"), (3.5, 2.0, "**not reached**")]
+)
+def test_what_a_floor_says_of_a_target(ours: float, least: float, words: str) -> None:
+    """A target is out of reach only where the floor is above it."""
+    assert words in verdict("int8 x int8", 64, {"step_over_read": ours, "floor_over_read": least})
 
 
 # ---- measuring -------------------------------------------------------------------------------------------------------

@@ -17,6 +17,8 @@ from grulet import format as grulet_format
 from grulet.errors import FormatError, FrameError, GruletError
 from grulet.reference import Reference
 from grulet_export import ExportMismatch, UnsupportedGraph, export, verify
+from grulet_export.graph import Gru
+from grulet_export.onnx_layout import Imported
 
 
 class Net(nn.Module):
@@ -146,11 +148,12 @@ def test_nothing_is_written_when_the_proof_fails(tmp_path: Path, net: Net, monke
     path.write_bytes(b"older")
     right = exporting.read_onnx
 
-    def wrong(source: bytes) -> object:
-        graph = right(source)
-        first = graph.nodes[0]
+    def wrong(source: bytes, **options: object) -> Imported:
+        imported = right(source, **options)  # type: ignore[arg-type]
+        first, *others = imported.graph.nodes
+        assert isinstance(first, Gru)
         mixed_up = replace(first, recurrent_weights=first.recurrent_weights[[1, 0, 2]])
-        return replace(graph, nodes=(mixed_up, *graph.nodes[1:]))
+        return replace(imported, graph=replace(imported.graph, nodes=(mixed_up, *others)))
 
     monkeypatch.setattr(exporting, "read_onnx", wrong)
     with pytest.raises(ExportMismatch, match="onnxruntime and oracle, float weights differ"):
@@ -161,9 +164,9 @@ def test_nothing_is_written_when_the_proof_fails(tmp_path: Path, net: Net, monke
 
 def test_wrong_onnx_from_torch_is_caught(tmp_path: Path, net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
     """What torch's own exporter once did, linear_before_reset=0, fails the comparison with torch."""
-    import grulet_export.torch_onnx as torch_onnx
+    import grulet_export.torch_front as torch_front
 
-    right = torch_onnx.build_onnx
+    right = torch_front.build_onnx
 
     def wrong(*arguments: object) -> object:
         built = right(*arguments)
@@ -174,7 +177,7 @@ def test_wrong_onnx_from_torch_is_caught(tmp_path: Path, net: Net, monkeypatch: 
                         attribute.i = 0
         return built
 
-    monkeypatch.setattr(torch_onnx, "build_onnx", wrong)
+    monkeypatch.setattr(torch_front, "build_onnx", wrong)
     with pytest.raises(ExportMismatch, match="torch and onnxruntime differ"):
         export(net, tmp_path / "net.grulet")
     assert list(tmp_path.iterdir()) == []
@@ -204,8 +207,10 @@ def test_onnx_options_need_a_torch_module(tmp_path: Path, net: Net) -> None:
 
 def test_unsupported_module_is_refused_by_name(tmp_path: Path) -> None:
     """The refusal names the module."""
-    with pytest.raises(UnsupportedGraph, match="LSTM"):
-        export(nn.Sequential(nn.LSTM(4, 4)), tmp_path / "net.grulet")
+    with pytest.raises(
+        UnsupportedGraph, match=r"Conv1d '0': it looks at several frames.*or give an example \(example="
+    ):
+        export(nn.Sequential(nn.Conv1d(4, 4, 3)), tmp_path / "net.grulet")
     assert list(tmp_path.iterdir()) == []
 
 

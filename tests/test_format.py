@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from any_program import STEPS, Plan, any_program, plans
 from hostile.make_hostile import FOLDER, hostile_files, index
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -26,6 +27,7 @@ from mutations import (
     base_program,
     hostile,
 )
+from operator_mutations import OPERATOR_MUTATIONS, hostile_operator, unedited
 from programs import (
     FORMATS,
     Builder,
@@ -87,6 +89,17 @@ def test_round_trip(recipe: Any, metadata: dict[str, Any]) -> None:
     assert grulet_format.write(grulet_format.read(data)) == data
     model = grulet.load(data)
     assert (model.metadata, model.exporter, model.source_sha256) == (metadata, "tests 1.0", "ab" * 32)
+
+
+@settings(max_examples=300, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@given(plan=plans())
+def test_round_trip_of_all_operators(plan: Plan) -> None:
+    """The same for programs of all operators."""
+    program = any_program(plan)
+    data = grulet_format.write(program)
+    assert status_of(data) == "GRULET_OK"
+    assert_same_program(grulet_format.read(data), program)
+    assert grulet_format.write(grulet_format.read(data)) == data
 
 
 def test_header_of_a_small_file() -> None:
@@ -344,13 +357,26 @@ def test_hostile_file(name: str) -> None:
     assert len(str(caught.value)) > 20
 
 
+@pytest.mark.parametrize("name", OPERATOR_MUTATIONS)
+def test_hostile_operator(name: str) -> None:
+    """The same for what operators between and around recurrent layers may not say."""
+    data = hostile_operator(name)
+    assert status_of(data) == "GRULET_FORBIDDEN"
+    if OPERATOR_MUTATIONS[name].edits:
+        assert status_of(unedited(name)) == "GRULET_OK"
+    with pytest.raises(grulet.FormatError) as caught:
+        grulet.load(data)
+    assert len(str(caught.value)) > 20
+
+
 def test_every_rule_is_tried() -> None:
     """Every numbered rule of docs/format.md has a file that breaks it."""
     text = (Path(__file__).resolve().parents[1] / "docs" / "format.md").read_text()
     forbidden = text.partition("## Forbidden")[2].partition("\n## ")[0]
     rules = {int(number) for number in re.findall(r"^(\d+)\. ", forbidden, re.MULTILINE)}
-    assert len(rules) >= 19
-    assert {mutation.rule for mutation in MUTATIONS.values()} == rules | {0}
+    assert len(rules) >= 22
+    tried = {mutation.rule for mutation in [*MUTATIONS.values(), *OPERATOR_MUTATIONS.values()]}
+    assert tried == rules | {0}
 
 
 @pytest.mark.parametrize("name", WRITER_MUTATIONS)
@@ -391,7 +417,13 @@ def test_committed_hostile_files() -> None:
 
 INTERESTING = (0, 1, 2, 3, 4, 5, 6, 7, 8, 15, 16, 17, 63, 64, 65, 127, 128, 255, 1024, 1025, 65536, 2**28, 2**31)
 INTERESTING_FLOATS = (0.0, -0.0, 1.0, -1.0, 1e-45, 2.0**-100, 2.0**64, 3.4e38, float("inf"), float("nan"))
-BASES = (base_file(), small_file("f32", "f32"), small_file("int8", "int16"), small_file("int8", "int8"))
+EVERYTHING = tuple(
+    any_program(Plan(seed, formats, tuple(STEPS), whole=seed == 1)) for seed, formats in enumerate(FORMATS)
+)
+BASES = (
+    *(base_file(), small_file("f32", "f32"), small_file("int8", "int16"), small_file("int8", "int8")),
+    *map(grulet_format.write, EVERYTHING),
+)
 
 words = st.one_of(
     st.sampled_from(INTERESTING).map(lambda n: struct.pack("<I", n)),
@@ -422,7 +454,16 @@ def test_random_mutations(base: bytes, edits: list[tuple[bool, int, bytes]]) -> 
     assert status_of(mutated) == "GRULET_OK"
     if model._tables.arena_floats > 2**22:
         return  # a stream of such a model would take many MB
-    assert_kernels_agree(model, extreme_frames(len(edits), 6, model.input_width))
+    assert_kernels_agree(model, _frames(model, len(edits), 6))
+
+
+def _frames(model: grulet.Model, seed: int, count: int) -> Any:
+    """Extreme frames, with tokens where the model takes tokens."""
+    frames = extreme_frames(seed, count, model.input_width)
+    for port in model.inputs:
+        if port.tokens:
+            frames[:, port.slice] = np.random.default_rng(seed).integers(0, port.tokens, (count, port.width))
+    return frames
 
 
 def assert_kernels_agree(model: grulet.Model, frames: Any) -> None:
@@ -430,7 +471,7 @@ def assert_kernels_agree(model: grulet.Model, frames: Any) -> None:
     answers = []
     for isa in grulet.isas():
         grulet.use_isa(isa)
-        stream = model.stream(block=2)
+        stream = model.stream(block=len(frames) if model.needs_sequence else 2)
         answers.append(stream.run_vector(frames))
         assert_same_bits(answers[-1], answers[0], isa)
         stream.restore(stream.save())

@@ -10,10 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from any_program import STEPS, Plan, any_program, frames_for, plans
+from builder import CELLS
 from hypothesis import HealthCheck, given, settings
 from programs import (
+    ACTIVATIONS,
+    ARGUMENTS,
+    BINARY_FUNCTIONS,
     FORMATS,
     KERNELS,
+    LARGEST,
     Builder,
     Floats,
     Recipe,
@@ -26,6 +32,7 @@ from programs import (
 
 import grulet
 from grulet import format as grulet_format
+from grulet.operators import KINDS
 from grulet.reference import Reference
 
 MODELS = 300
@@ -54,9 +61,12 @@ def oracle(data: bytes, frames: Floats) -> Floats:
 
 
 def check(data: bytes, frames: Floats, what: object) -> None:
-    """Compare step by step and block by block against the oracle, on the instruction set in use."""
+    """Compare step by step and block by block (or as a sequence) against the oracle, on the instruction set in use."""
     expected = oracle(data, frames)
     model = grulet.load(data)
+    if model.needs_sequence:
+        assert_same_bits(model.stream(block=len(frames)).run_vector(frames), expected, (what, "sequence"))
+        return
     assert_same_bits(model.stream(block=3).run_vector(frames), expected, (what, "run"))
     stream = model.stream(block=1)
     for t, frame in enumerate(frames):
@@ -84,17 +94,44 @@ def test_random_models(isa: str) -> None:
     assert len(tried) >= MODELS
 
 
+def test_random_programs_of_all_operators(isa: str) -> None:
+    """Random operators behind each other: every kind, loops, skip connections, tokens, layers that go backwards."""
+    seen: set[tuple[str, str]] = set()
+
+    @settings(max_examples=MODELS, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(plan=plans())
+    def one_program(plan: Plan) -> None:
+        program = any_program(plan)
+        seen.update((type(op).__name__, getattr(op, "function", "")) for op in program.operators)
+        check(grulet_format.write(program), frames_for(program, plan.seed, 5), plan)
+
+    one_program()
+    assert {name for name, _ in seen} == {kind.__name__ for kind in KINDS}
+    assert {function for _, function in seen} >= {*ACTIVATIONS, *BINARY_FUNCTIONS}  # also those a dense layer applies
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_every_kind_of_step(isa: str, step: str) -> None:
+    """One kind of operator, over and over, in every format."""
+    for formats in FORMATS:
+        for seed in range(4):
+            plan = Plan(seed, formats, (step,) * 3, whole=seed % 2 == 1, reuse=seed > 1)
+            program = any_program(plan)
+            check(grulet_format.write(program), frames_for(program, seed, 9), plan)
+
+
 @pytest.mark.parametrize("formats", FORMATS, ids="-".join)
 @pytest.mark.parametrize(("inputs", "units"), [(512, 513), (516, 20), (1025, 7), (1030, 3), (9, 1029)])
 def test_several_spans(isa: str, formats: tuple[str, str], inputs: int, units: int) -> None:
     """Above 512 and 1024 inputs the exact sums are taken in spans; +-127 weights bring them next to 2^31."""
     for style in ("plain", "saturated"):
-        builder = Builder(inputs, *formats)
-        h = builder.gru(builder.input("input", inputs), units, style=style)
-        builder.output("output", builder.dense(h, 5, style=style))
-        program = builder.program()
-        frames = np.concatenate([extreme_frames(3, 4, inputs), np.full((1, inputs), 2.5, np.float32)])
-        check(grulet_format.write(program), frames, (formats, inputs, units, style))
+        for cell in CELLS if units < 30 else ("gru", "lstm"):
+            builder = Builder(inputs, *formats)
+            h = builder.cell(cell, builder.input("input", inputs), units, style=style)
+            builder.output("output", builder.dense(h, 5, style=style))
+            program = builder.program()
+            frames = np.concatenate([extreme_frames(3, 4, inputs), np.full((1, inputs), 2.5, np.float32)])
+            check(grulet_format.write(program), frames, (cell, formats, inputs, units, style))
 
 
 def test_largest_exact_sum(isa: str) -> None:
@@ -107,23 +144,79 @@ def test_largest_exact_sum(isa: str) -> None:
 
 def test_every_width_of_the_last_block(isa: str) -> None:
     """Blocks of 16 rows end in one of 4, 8, 12 or 16 stored rows, with 0 to 3 of them padding; inputs likewise."""
-    for formats in FORMATS:
-        for size in range(1, 37):
-            builder = Builder(size, *formats)
-            h = builder.gru(builder.input("input", 37 - size), size, initial=True)
-            builder.output("output", builder.dense(h, 38 - size, "sigmoid"))
-            data = grulet_format.write(builder.program())
-            check(data, extreme_frames(size, 3, 37 - size), (formats, size))
+    for cell in CELLS:
+        for formats in FORMATS:
+            for size in range(1, 37):
+                builder = Builder(size, *formats)
+                h = builder.cell(cell, builder.input("input", 37 - size), size, initial=True)
+                builder.output("output", builder.dense(h, 38 - size, "sigmoid"))
+                data = grulet_format.write(builder.program())
+                check(data, extreme_frames(size, 3, 37 - size), (cell, formats, size))
+
+
+WIDTHS = (1, 2, 7, 8, 9, 15, 16, 17, 33)  # around a register's
 
 
 def test_functions_on_all_extremes(isa: str) -> None:
-    """Every function, alone, on vectors of extremes, of every width around a register's."""
-    for function in grulet_format.FUNCTIONS[1:]:
-        for width in (1, 2, 7, 8, 9, 15, 16, 17, 33):
+    """Every function of one vector, alone, on vectors of extremes, of every width around a register's."""
+    for function in ACTIVATIONS:
+        arguments = {"leaky_relu": (1e30,), "elu": (1e30,)}.get(function, ARGUMENTS.get(function, ()))
+        for width in WIDTHS:
             builder = Builder(0)
-            x = builder.input("input", width)
-            builder.output("output", builder.activation(x, function, 1e30 if function == "leaky_relu" else 0.0))
+            builder.output("output", builder.activation(builder.input("input", width), function, *arguments))
             check(grulet_format.write(builder.program()), extreme_frames(width, 12, width), (function, width))
+
+
+def test_functions_of_two_vectors_on_all_extremes(isa: str) -> None:
+    """Every function of two vectors on extremes met with extremes: overflow, 0 / 0, zeros of both signs."""
+    for function in BINARY_FUNCTIONS:
+        for width in WIDTHS:
+            builder = Builder(0)
+            left, right = builder.input("left", width), builder.input("right", width)
+            negative = builder.binary(builder.activation(right, "relu"), right, "sub")  # -0 where right is 0
+            builder.output("output", builder.binary(left, right, function))
+            builder.output("negative", builder.binary(left, negative, function))
+            rows = extreme_frames(width, 12, width)
+            frames = np.concatenate([np.repeat(rows, 12, axis=0), np.tile(rows, (12, 1))], axis=1)
+            check(grulet_format.write(builder.program()), np.ascontiguousarray(frames), (function, width))
+
+
+def test_norms_of_extremes(isa: str) -> None:
+    """Layer norms of the largest floats, of silence and of equal elements: nothing overflows into a NaN."""
+    for width, size in ((1, 1), (5, 5), (16, 16), (17, 17), (40, 8), (66, 33), (200, 200)):
+        builder = Builder(width)
+        builder.output("output", builder.layer_norm(builder.input("input", width), size, 2.0**-100))
+        frames = np.concatenate([extreme_frames(width, 12, width), np.full((1, width), 3.0, np.float32)])
+        check(grulet_format.write(builder.program()), frames, (width, size))
+
+
+def test_whole_sequences_of_every_length(isa: str) -> None:
+    """A bidirectional layer of every cell on 1 to 9 frames, in one stream after the other: each from the start."""
+    for cell in CELLS:
+        for formats in FORMATS:
+            builder = Builder(3, *formats)
+            x = builder.input("input", 5)
+            both = builder.concat(
+                builder.cell(cell, x, 18, initial=True), builder.cell(cell, x, 18, initial=True, reverse=True)
+            )
+            builder.output("both", both)
+            builder.output("summary", builder.first_frame(both))
+            data = grulet_format.write(builder.program())
+            stream = grulet.load(data).stream(block=9)
+            for length in range(1, 10):
+                frames = plain_frames(length, length, 5)
+                assert_same_bits(stream.run_vector(frames), oracle(data, frames), (cell, formats, length))
+
+
+def test_long_memories(isa: str) -> None:
+    """An LSTM whose c grows for 300 frames, and a history longer than the run, have the oracle's bits all the way."""
+    for formats in FORMATS:
+        builder = Builder(4, *formats)
+        x = builder.input("input", 3)
+        h = builder.cell("lstm", x, 20, style="saturated")
+        builder.output("output", builder.depthwise(builder.history(h, 3, 70), 3))
+        frames = np.full((300, 3), LARGEST, np.float32)
+        check(grulet_format.write(builder.program()), frames, formats)
 
 
 @pytest.mark.parametrize("formats", FORMATS, ids="-".join)
@@ -148,17 +241,22 @@ def test_state_is_flushed_below_2_to_the_minus_64(isa: str, formats: tuple[str, 
 
 def test_decay(isa: str) -> None:
     """A silent stream from 1 down through 2^-64 to 0, as slow as 0.9 a step, has the oracle's bits all the way."""
-    for formats in FORMATS:
-        builder = Builder(7, *formats)
-        builder.output("state", builder.gru(builder.input("input", 2), 21, bias=False, initial=True, forget=2.0))
-        check(grulet_format.write(builder.program()), np.zeros((420, 2), np.float32), formats)
+    for cell in CELLS:
+        for formats in FORMATS:
+            builder = Builder(7, *formats)
+            h = builder.cell(cell, builder.input("input", 2), 21, bias=False, initial=True, forget=2.0, style="mixed")
+            builder.output("state", h)
+            check(grulet_format.write(builder.program()), np.zeros((420, 2), np.float32), (cell, formats))
 
 
 def test_read_weights_runs(isa: str) -> None:
     """The benchmarks' read floor reads whole lines of the file and nothing behind them."""
     builder = Builder(0)
-    builder.output("output", builder.gru(builder.input("input", 3), 5))
-    assert grulet.load(grulet_format.write(builder.program())).read_weights() is None
+    words = builder.embedding(builder.input("tokens", 2, 40), 3)
+    builder.output("output", builder.gru(words, 5))
+    model = grulet.load(grulet_format.write(builder.program()))
+    assert model.read_weights() is None
+    assert model.weight_bytes == 2 * 3 + sum(op.weight_bytes for op in model.ops if op.kind == "gru")
 
 
 def test_this_file_knows_every_kernel() -> None:

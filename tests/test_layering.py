@@ -112,14 +112,16 @@ def test_only_kernel_imports_the_extension() -> None:
     assert relative(importers) == ["kernel.py"]
 
 
-@pytest.mark.parametrize("name", ["tables.py", "format.py", "reference.py", "errors.py"])
+@pytest.mark.parametrize("name", ["tables", "operators", "format", "functions", "reference", "errors"])
 def test_format_and_reference_know_numpy_alone(name: str) -> None:
     """The reader and the oracle work where no C library is."""
     allowed = set(sys.stdlib_module_names) | {"numpy"}
-    foreign = {module for module in imported(PACKAGE / name, lazily=True) if module.partition(".")[0] not in allowed}
+    foreign = {
+        module for module in imported(PACKAGE / f"{name}.py", lazily=True) if module.partition(".")[0] not in allowed
+    }
     own = {module for module in foreign if module.startswith("grulet")}
     assert foreign == own
-    known = ("grulet.format", "grulet.tables", "grulet.errors")
+    known = ("grulet.format", "grulet.functions", "grulet.operators", "grulet.tables", "grulet.errors")
     assert all(module == "grulet" or module.startswith(known) for module in own)
 
 
@@ -137,7 +139,8 @@ print(sorted(name for name in sys.modules if name.startswith("grulet.") and name
 """
     command = [sys.executable, "-c", code, str(PACKAGE)]
     loaded = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert loaded.stdout.strip() == "['grulet.errors', 'grulet.format', 'grulet.reference', 'grulet.tables']"
+    parts = ("errors", "format", "functions", "operators", "reference", "tables")
+    assert loaded.stdout.strip() == str([f"grulet.{part}" for part in parts])
 
 
 @pytest.mark.parametrize(

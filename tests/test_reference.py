@@ -22,8 +22,9 @@ from programs import (
 
 import grulet
 from grulet import format as grulet_format
-from grulet import reference
-from grulet.format import LEVELS, Dense, Gru, Matrix, Port, Program, Text, Value
+from grulet import functions, reference
+from grulet.format import LEVELS
+from grulet.operators import Cell, Dense, Gru, Lstm, Matrix, Port, Program, Text, Value
 from grulet.reference import Reference
 
 EDGES = np.array(
@@ -53,9 +54,9 @@ def _sigmoid64(x: Any) -> Any:
 # name -> function, the same in float64, range, and the largest absolute error in docs/numerics.md (over all floats,
 # by tests/c/gates.c).
 FUNCTIONS: dict[str, tuple[Callable[[Floats], Floats], Callable[[Any], Any], float, float, float]] = {
-    "sigmoid": (reference.sigmoid, _sigmoid64, 1.6e-38, 1.0, 9.54e-8),
-    "tanh": (reference.tanh, np.tanh, -1.0, 1.0, 1.52e-7),
-    "exp_negative": (reference.exp_negative, np.exp, 1.6e-38, 1.0, 7.42e-8),
+    "sigmoid": (functions.sigmoid, _sigmoid64, 1.6e-38, 1.0, 9.54e-8),
+    "tanh": (functions.tanh, np.tanh, -1.0, 1.0, 1.52e-7),
+    "exp, x <= 0": (functions.exp, np.exp, 1.6e-38, 1.0, 7.42e-8),
 }
 
 
@@ -67,7 +68,7 @@ def test_error_and_range(name: str) -> None:
     """Against float64 over the whole range of floats: small absolute error, and never outside the range."""
     function, exact, low, high, error = FUNCTIONS[name]
     x = dense_samples()
-    if name == "exp_negative":
+    if name == "exp, x <= 0":
         x = x[x <= 0]
     with np.errstate(over="ignore", under="ignore"):
         y, expected = function(x), exact(x.astype(np.float64))
@@ -83,14 +84,50 @@ def test_error_and_range(name: str) -> None:
 def test_never_falls(name: str) -> None:
     """A larger input never gives a smaller result."""
     x = np.sort(dense_samples())
-    y = FUNCTIONS[name][0](x[x <= 0] if name == "exp_negative" else x)
+    y = FUNCTIONS[name][0](x[x <= 0] if name == "exp, x <= 0" else x)
     assert (y[1:] >= y[:-1]).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "exact", "allowed"),
+    [
+        ("log", np.log, lambda y: 1e-7 * np.maximum(1, np.abs(y))),
+        ("sqrt", np.sqrt, lambda y: 1.3e-7 * y),
+        ("softplus", lambda x: np.logaddexp(0, x), lambda y: 2e-7 * np.maximum(1, np.abs(y))),
+        ("elu", lambda x: np.where(x < 0, np.expm1(np.minimum(x, 0)), x), lambda y: 1e-7),
+        ("softsign", lambda x: x / (1 + np.abs(x)), lambda y: 1.2e-7),
+        ("exp", lambda x: np.exp(np.clip(x, -87, 88.375)), lambda y: 4.2e-6 * y),
+        ("reciprocal", lambda x: 1 / x, lambda y: 1e-7 * np.abs(y)),
+    ],
+)
+def test_rarer_functions(name: str, exact: Callable[[Any], Any], allowed: Callable[[Any], Any]) -> None:
+    """Against float64 over the normal numbers that the function takes."""
+    x = dense_samples()
+    x = x[np.isfinite(x) & (np.abs(x) >= 2.0**-126) & (np.abs(x) <= 2.0**126)]
+    if name in ("log", "sqrt"):
+        x = x[x > 0]
+    with np.errstate(over="ignore", under="ignore"):
+        y, expected = functions.apply_function(x, name, alpha=1.0), exact(x.astype(np.float64))
+        assert (np.abs(y - expected) <= allowed(expected)).all()
+    assert y.dtype == np.float32
+
+
+def test_layer_norm() -> None:
+    """Against float64, in parts, also where the variance is all epsilon."""
+    x = np.random.default_rng(3).normal(5, 3, 48).astype(np.float32)
+    scale, shift = np.linspace(-1, 2, 24, dtype=np.float32), np.linspace(0, 1, 24, dtype=np.float32)
+    parts = x.reshape(2, 24).astype(np.float64)
+    variance = parts.var(axis=1, keepdims=True)
+    expected = (parts - parts.mean(axis=1, keepdims=True)) / np.sqrt(variance + 1e-5) * scale + shift
+    assert np.abs(functions.layer_norm(x, scale, shift, 1e-5).reshape(2, 24) - expected).max() < 1e-6
+    constant = np.full(24, 7, np.float32)
+    assert_same_bits(functions.layer_norm(constant, scale, shift, 1e-5), shift)
 
 
 def test_tanh_is_odd() -> None:
     """tanh(-x) has exactly the bits of -tanh(x), zeros included."""
     x = dense_samples()
-    assert_same_bits(reference.tanh(-x), -reference.tanh(x))
+    assert_same_bits(functions.tanh(-x), -functions.tanh(x))
 
 
 def test_tanh_is_exact_in_relative_terms_near_zero() -> None:
@@ -98,7 +135,7 @@ def test_tanh_is_exact_in_relative_terms_near_zero() -> None:
     x = every_nth_float(8191)
     x = x[(np.abs(x) >= 2.0**-126) & (np.abs(x) < 1)]
     exact = np.tanh(x.astype(np.float64))
-    assert np.abs(reference.tanh(x) / exact - 1).max() <= 2.71e-7
+    assert np.abs(functions.tanh(x) / exact - 1).max() <= 2.71e-7
 
 
 def test_exp_loses_relative_accuracy_slowly() -> None:
@@ -106,43 +143,43 @@ def test_exp_loses_relative_accuracy_slowly() -> None:
     x = np.linspace(-87, 0, 200_001, dtype=np.float32)
     exact = np.exp(x.astype(np.float64))
     allowed = 1.5e-7 + 7.3e-8 * np.abs(x)
-    assert (np.abs(reference.exp_negative(x) / exact - 1) <= allowed).all()
+    assert (np.abs(functions.exp(x) / exact - 1) <= allowed).all()
 
 
 def test_fixed_points() -> None:
     """Values that later arithmetic relies on."""
     one = np.ones(1, np.float32)
-    assert reference.sigmoid(0 * one)[0] == 0.5
-    assert reference.sigmoid(87 * one)[0] == 1.0
-    assert reference.sigmoid(-np.inf * one)[0] >= 2.0**-126, "never 0, so r * infinity is never NaN"
-    assert reference.tanh(10 * one)[0] == 1.0
-    assert reference.exp_negative(0 * one)[0] == 1.0
-    assert reference.exp_negative(-np.inf * one)[0] == reference.exp_negative(-87 * one)[0] >= 2.0**-126
+    assert functions.sigmoid(0 * one)[0] == 0.5
+    assert functions.sigmoid(87 * one)[0] == 1.0
+    assert functions.sigmoid(-np.inf * one)[0] >= 2.0**-126, "never 0, so r * infinity is never NaN"
+    assert functions.tanh(10 * one)[0] == 1.0
+    assert functions.exp(0 * one)[0] == 1.0
+    assert functions.exp(-np.inf * one)[0] == functions.exp(-87 * one)[0] >= 2.0**-126
 
 
 def test_nan_and_infinity() -> None:
     """Sums may overflow, and infinities of both signs may meet: the gates still give numbers, always the same."""
     bad = np.array([np.nan, -np.nan, np.inf, -np.inf], np.float32)
     bad[1:2].view(np.uint32)[0] = 0xFFC12345
-    assert reference.sigmoid(bad).tolist() == [1.0, 1.0, 1.0, float(reference.sigmoid(-87 * np.ones(1, np.float32))[0])]
-    assert reference.tanh(bad).tolist() == [1.0, 1.0, 1.0, -1.0]
-    assert reference.finite(bad).tolist() == [LARGEST, LARGEST, LARGEST, -LARGEST]
+    assert functions.sigmoid(bad).tolist() == [1.0, 1.0, 1.0, float(functions.sigmoid(-87 * np.ones(1, np.float32))[0])]
+    assert functions.tanh(bad).tolist() == [1.0, 1.0, 1.0, -1.0]
+    assert functions.finite(bad).tolist() == [LARGEST, LARGEST, LARGEST, -LARGEST]
 
 
 def test_activations() -> None:
     """relu and leaky_relu by their definitions; softmax sums to one and keeps the order."""
     x = extreme_frames(0, 12, 9)
     for row in x:
-        assert_same_bits(reference.apply_function(row, "relu", 0.0), np.where(row > 0, row, np.float32(0)))
-        leaky = reference.apply_function(row, "leaky_relu", 0.25)
+        assert_same_bits(functions.apply_function(row, "relu", 0.0), np.where(row > 0, row, np.float32(0)))
+        leaky = functions.apply_function(row, "leaky_relu", 0.25)
         assert_same_bits(leaky, np.where(row < 0, row * np.float32(0.25), row))
-        assert_same_bits(reference.apply_function(row, "none", 0.0), row)
+        assert_same_bits(functions.apply_function(row, "none", 0.0), row)
         with np.errstate(over="ignore", under="ignore"):
-            probabilities = reference.softmax(row)
+            probabilities = functions.softmax(row)
         assert abs(probabilities.astype(np.float64).sum() - 1) < 1e-6
         assert (np.diff(probabilities[np.argsort(row, kind="stable")]) >= 0).all()
     with np.errstate(over="ignore"):
-        overflowed = reference.apply_function(np.array([-LARGEST, LARGEST]), "leaky_relu", -2.0)
+        overflowed = functions.apply_function(np.array([-LARGEST, LARGEST]), "leaky_relu", -2.0)
     assert overflowed.tolist() == [LARGEST, LARGEST]
 
 
@@ -268,18 +305,30 @@ def test_gates_are_consistent(recipe: Any) -> None:
     outputs, gates = Reference(program).run_with_gates(frames)
     assert_same_bits(Reference(program).run(frames), outputs)
     assert np.isfinite(outputs).all()
-    layers = [op for op in program.operators if isinstance(op, Gru)]
-    assert set(gates) == {op.name for op in layers}
-    for op in layers:
+    assert set(gates) == {op.name for op in program.operators if isinstance(op, Cell)}
+    for op in program.operators:
+        if isinstance(op, Lstm):
+            _check_lstm_gates(op, gates[op.name])
+        if not isinstance(op, Gru):
+            continue
         shown = gates[op.name]
-        assert shown.h.shape == (8, len(op.initial_state))
-        for gate, low in ((shown.z, 0), (shown.r, 0), (shown.n, -1), (shown.h, -1)):
+        assert shown["h"].shape == (8, len(op.initial_state))
+        for gate, low in ((shown["z"], 0), (shown["r"], 0), (shown["n"], -1), (shown["h"], -1)):
             assert gate.min() >= low
             assert gate.max() <= 1
-        before = np.concatenate([op.initial_state[None], shown.h[:-1]])
-        blended = shown.n + shown.z * (before - shown.n)
+        before = np.concatenate([op.initial_state[None], shown["h"][:-1]])
+        blended = shown["n"] + shown["z"] * (before - shown["n"])
         flushed = np.where(np.abs(blended) < 2.0**-64, np.float32(0), blended)
-        assert_same_bits(shown.h, flushed.astype(np.float32))
+        assert_same_bits(shown["h"], flushed.astype(np.float32))
+
+
+def _check_lstm_gates(op: Lstm, shown: dict[str, Floats]) -> None:
+    """c' = f c + i g, h' = o tanh(c'), flushed, from the gates shown."""
+    before = np.concatenate([op.initial_state[1:], shown["c"][:-1]])
+    c = shown["f"] * before + shown["i"] * shown["g"]
+    assert_same_bits(shown["c"], np.where(np.abs(c) < 2.0**-64, np.float32(0), c))
+    h = shown["o"] * functions.tanh(shown["c"])
+    assert_same_bits(shown["h"], np.where(np.abs(h) < 2.0**-64, np.float32(0), h))
 
 
 def test_gates_continue_over_calls() -> None:
@@ -288,11 +337,11 @@ def test_gates_continue_over_calls() -> None:
     whole = Reference(small_program()).run_with_gates(frames)[1]["gru_1"]
     split = Reference(small_file())
     parts = [split.run_with_gates(part)[1]["gru_1"] for part in (frames[:5], frames[5:5], frames[5:])]
-    assert_same_bits(np.concatenate([part.z for part in parts]), whole.z)
-    assert_same_bits(np.concatenate([part.h for part in parts]), whole.h)
-    assert_same_bits(split.state["gru_1"], whole.h[-1])
+    assert_same_bits(np.concatenate([part["z"] for part in parts]), whole["z"])
+    assert_same_bits(np.concatenate([part["h"] for part in parts]), whole["h"])
+    assert_same_bits(split.state["gru_1"], whole["h"][-1])
     split.reset()
-    assert_same_bits(split.run_with_gates(frames)[1]["gru_1"].h, whole.h)
+    assert_same_bits(split.run_with_gates(frames)[1]["gru_1"]["h"], whole["h"])
 
 
 def test_state_never_leaves_one() -> None:
@@ -354,9 +403,9 @@ def test_bad_frames(frames: Any, message: str) -> None:
 
 
 def test_observe() -> None:
-    """`observe` sees every operator's input vector of every frame, in order."""
+    """`observe` sees every operator's input vector of every frame: operator by operator, each in order."""
     seen: list[tuple[str, int]] = []
     oracle = Reference(small_program(), observe=lambda op, x: seen.append((op.name, len(x))))
     oracle.run(plain_frames(0, 2, 5))
-    assert seen == [("gru_0", 5), ("gru_1", 19), ("dense_2", 7)] * 2
+    assert seen == [(name, width) for name, width in [("gru_0", 5), ("gru_1", 19), ("dense_2", 7)] for _ in range(2)]
     assert isinstance(oracle.program.operators[2], Dense)

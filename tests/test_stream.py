@@ -475,7 +475,7 @@ def test_bad_frame_in_run(started: tuple[grulet.Stream, grulet.Stream], name: st
     """A bad frame anywhere, in the first block of 32 or a later one, refuses the whole run; it is named."""
     frames = plain_frames(6, 70, WIDTH)
     frames[at] = BAD_FRAMES[name][0]()
-    with pytest.raises(grulet.FrameError, match=f"frame {at} of 70 holds a NaN or an infinity; none was run"):
+    with pytest.raises(grulet.FrameError, match=f"frame {at} of 70 holds a NaN or an infinity .*; none was run"):
         started[0].run(frames)
     assert_as_if_nothing_happened(*started)
 

@@ -12,18 +12,26 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from graphs import assert_equal_graphs, evaluate
+from equal_graphs import assert_equal_graphs
+from float_graph import evaluate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
 
 from grulet_export.errors import ExportMismatch, UnsupportedGraph
-from grulet_export.graph import Gru
+from grulet_export.graph import Concat, Graph, Gru, Lstm
 from grulet_export.onnx_graph import read_onnx
-from grulet_export.torch_onnx import build_onnx, check_against_onnxruntime
+from grulet_export.torch_agreement import check_against_onnxruntime
+from grulet_export.torch_onnx import build_onnx
 
 Pair = namedtuple("Pair", ["voice", "pitch"])
+
+
+def graph_of(model: onnx.ModelProto | None) -> Graph:
+    """Return the graph that an ONNX model reads as."""
+    assert model is not None
+    return read_onnx(model).graph
 
 
 class Net(nn.Module):
@@ -74,17 +82,18 @@ ACTIVATIONS: list[Callable[[], nn.Module]] = [
     nn.Identity,
     lambda: nn.Dropout(0.5),
 ]
+KINDS = [nn.GRU, nn.GRU, nn.LSTM, nn.RNN]
 
 
 class Stack(nn.Module):
-    """Dense layers, a GRU, dense layers."""
+    """Dense layers, a recurrent layer, dense layers."""
 
-    def __init__(self, before: nn.Module, gru: nn.GRU, after: nn.Module) -> None:
+    def __init__(self, before: nn.Module, layer: nn.RNNBase, after: nn.Module) -> None:
         super().__init__()
-        self.before, self.gru, self.after = before, gru, after
+        self.before, self.layer, self.after = before, layer, after
 
     def forward(self, x: Tensor) -> Tensor:
-        y, _ = self.gru(self.before(x))
+        y, _ = self.layer(self.before(x))
         result: Tensor = self.after(y)
         return result
 
@@ -95,19 +104,23 @@ def modules(draw: st.DrawFn) -> nn.Module:
     torch.manual_seed(draw(st.integers(0, 2**31)))
     width, units, answers = (draw(st.integers(1, 9)) for _ in range(3))
     layers = draw(st.integers(1, 3))
-    gru = nn.GRU(
+    directions = draw(st.sampled_from([1, 1, 2]))
+    layer: nn.RNNBase = draw(st.sampled_from(KINDS))(
         width,
         units,
         num_layers=layers,
         bias=draw(st.booleans()),
         batch_first=draw(st.booleans()),
         dropout=0.3 if layers > 1 else 0.0,
+        bidirectional=directions == 2,
     )
     if draw(st.booleans()):
-        return gru
+        return layer
     before = nn.Sequential(*(draw(st.sampled_from(ACTIVATIONS))() for _ in range(draw(st.integers(0, 2)))))
-    after = nn.Sequential(nn.Linear(units, answers, bias=draw(st.booleans())), draw(st.sampled_from(ACTIVATIONS))())
-    return Stack(before, gru, after)
+    after = nn.Sequential(
+        nn.Linear(directions * units, answers, bias=draw(st.booleans())), draw(st.sampled_from(ACTIVATIONS))()
+    )
+    return Stack(before, layer, after)
 
 
 def run_onnx(model: onnx.ModelProto, feeds: dict[str, Any]) -> dict[str, Any]:
@@ -124,24 +137,24 @@ def run_onnx(model: onnx.ModelProto, feeds: dict[str, Any]) -> dict[str, Any]:
 def test_random_modules_agree_with_onnxruntime(module: nn.Module) -> None:
     """Both models, every output and state; and all ways to the graph give the same one."""
     export = build_onnx(module)
-    for model in (export.sequence, export.step):
+    for model in export.models.values():
         onnx.checker.check_model(model, full_check=True)
     comparisons = check_against_onnxruntime(module, export, frames=20, sequences=2)
     names = {"output", *(output for _, output in export.state_names)}
     assert {(item.name, item.model) for item in comparisons} == {
-        (name, model) for name in names for model in ("sequence", "step")
+        (name, model) for name in names for model in export.models
     }
     assert all(item.max_error <= item.limit and item.rms_error <= item.max_error for item in comparisons)
-    # All three ways to the graph lead to the same one.
-    assert_equal_graphs(read_onnx(export.sequence), export.traced.graph)
-    assert_equal_graphs(read_onnx(export.step), export.traced.graph)
+    # All ways to the graph lead to the same one.
+    for model in export.models.values():
+        assert_equal_graphs(graph_of(model), export.traced.graph)
 
 
 @settings(max_examples=40, deadline=None)
 @given(modules())
 def test_random_modules_as_graphs_agree_with_torch_in_float64(module: nn.Module) -> None:
     """Torch and the graph in float64 leave no room for anything but equal meaning."""
-    graph = read_onnx(build_onnx(module).sequence)
+    graph = graph_of(build_onnx(module).sequence)
     frames = np.random.default_rng(0).standard_normal((12, graph.inputs[0].width), np.float32)
     module = copy.deepcopy(module).eval().double()
     with torch.no_grad():
@@ -236,7 +249,7 @@ def test_several_inputs_and_outputs() -> None:
     """Two streams through one GRU keep two states."""
     module = TwoInputs()
     export = build_onnx(module)
-    graph = read_onnx(export.sequence)
+    graph = graph_of(export.sequence)
     assert [(port.name, port.width) for port in graph.inputs] == [("left", 4), ("right", 4)]
     # No tensor of an ONNX graph is both an input and another output.
     assert [(port.name, port.width) for port in graph.outputs] == [("left_2", 2), ("r", 5)]
@@ -265,6 +278,10 @@ FORWARDS: list[Callable[[Any, Tensor], Any]] = [
     lambda net, x: (net.gru(x)[0], net.wide(x), x),
     lambda net, x: Pair(net.gru(x)[0], net.wide(x)),
     lambda net, x: [net.wide(x).sigmoid(), {"deep": (net.gru(x)[0],)}],
+    lambda net, x: net.gru(x)[0] + net.wide(x),
+    lambda net, x: torch.cat([net.gru(x)[0], x], -1),
+    lambda net, x: torch.mul(torch.sub(1, net.gru(x)[0]), net.wide(x)) - 0.25,
+    lambda net, x: torch.add(net.wide(x), 0.5) * net.gru(x)[0] - net.wide(x),
     lambda net, x: net.gru(x, torch.zeros(net.gru.num_layers, x.size(0), 5, device=x.device))[0],
     lambda net, x: net.gru(x, x.new_zeros(net.gru.num_layers, x.size(0), 5).to(x.device))[0],
 ]
@@ -277,7 +294,52 @@ def test_ways_to_write_a_forward(forward: Callable[..., Any]) -> None:
     module = Net(forward, num_layers=2, batch_first=True)
     export = build_onnx(module)
     check_against_onnxruntime(module, export, frames=10, sequences=2)
-    assert_equal_graphs(read_onnx(export.step), read_onnx(export.sequence))
+    assert_equal_graphs(graph_of(export.step), graph_of(export.sequence))
+
+
+def test_lstm_states_are_two() -> None:
+    """An LSTM's h and c, of forward layers; a reverse layer starts anew with every sequence."""
+    names = build_onnx(nn.LSTM(3, 4, num_layers=2)).state_names
+    assert [name for name, _ in names] == [
+        "lstm.layer0.initial_state",
+        "lstm.layer0.initial_cell",
+        "lstm.layer1.initial_state",
+        "lstm.layer1.initial_cell",
+    ]
+    both = build_onnx(nn.LSTM(3, 4, bidirectional=True))
+    assert both.state_names == (
+        ("lstm.layer0.initial_state", "lstm.layer0.final_state"),
+        ("lstm.layer0.initial_cell", "lstm.layer0.final_cell"),
+    )
+    assert both.step is None
+    assert [type(node) for node in both.traced.graph.nodes] == [Lstm, Lstm, Concat]
+
+
+def test_tokens() -> None:
+    """One token a frame is an int64 without an axis of its own; two tables over it allow what both have."""
+
+    class TwoTables(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.small, self.large = nn.Embedding(5, 3), nn.Embedding(9, 4)
+            self.norm = nn.LayerNorm(7, elementwise_affine=False)
+
+        def forward(self, tokens: Tensor) -> Tensor:
+            y: Tensor = self.norm(torch.cat([self.small(tokens), self.large(tokens)], dim=-1))
+            return y
+
+    module = TwoTables()
+    export = build_onnx(module)
+    check_against_onnxruntime(module, export, frames=9)
+    assert export.traced.graph.inputs[0].tokens == 5
+    (tokens,) = export.sequence.graph.input
+    assert tokens.type.tensor_type.elem_type == onnx.TensorProto.INT64
+    assert [size.dim_param for size in tokens.type.tensor_type.shape.dim] == ["batch", "time"]
+    for model in export.models.values():
+        assert_equal_graphs(graph_of(model), export.traced.graph)
+    assert build_onnx(module, example=torch.zeros(1, 4, dtype=torch.int64)).models == export.models
+    with pytest.raises(UnsupportedGraph, match="it takes several tokens a frame"):
+        build_onnx(module, example=torch.zeros(1, 4, 2, dtype=torch.int64))
 
 
 def test_output_names() -> None:
@@ -407,7 +469,7 @@ def test_metadata() -> None:
     module.grulet_metadata = {"labels": ["0", "ü"], "rate": 8000}
     export = build_onnx(module, metadata={"rate": 16000, "nested": {"b": None, "a": [True, 1.5]}})
     expected = {"labels": ["0", "ü"], "rate": 16000, "nested": {"b": None, "a": [True, 1.5]}}
-    assert read_onnx(export.sequence).metadata == read_onnx(export.step).metadata == expected
+    assert graph_of(export.sequence).metadata == graph_of(export.step).metadata == expected
     (entry,) = export.sequence.metadata_props
     assert entry.key == "grulet"
     assert entry.value == '{"labels":["0","\\u00fc"],"nested":{"a":[true,1.5],"b":null},"rate":16000}'
@@ -485,13 +547,18 @@ def replaced() -> nn.Module:
 
 
 REFUSED: list[tuple[nn.Module, str]] = [
-    (nn.GRU(2, 3, bidirectional=True), "GRU 'gru': it is bidirectional.*train a forward GRU"),
-    (Both(), "GRU 'second': its batch_first is False, unlike.*give all GRUs the same"),
-    (nn.LSTM(2, 3), "LSTM 'lstm': only GRU layers are supported; train a GRU"),
-    (nn.Sequential(nn.RNN(2, 3)), "RNN '0': only GRU layers are supported; train a GRU"),
-    (nn.Sequential(nn.Linear(2, 3), nn.LayerNorm(3)), "LayerNorm '1': it is not supported; grulet runs nn.GRU"),
+    (Both(), "GRU 'second': its batch_first is False, unlike.*give all layers the same"),
+    (nn.LSTM(2, 3, proj_size=2), r"LSTM 'lstm': it projects its state \(proj_size\)"),
+    (nn.Sequential(nn.RNN(2, 3, nonlinearity="relu")), "RNN '0': its nonlinearity is relu; use tanh"),
+    (nn.Sequential(nn.Linear(2, 3), nn.GRUCell(3, 3)), "GRUCell '1': it is one step of a loop; use nn.GRU"),
+    (nn.Sequential(nn.Linear(2, 3), nn.LayerNorm((4, 3))), "LayerNorm '1': it takes 2 axes together; normalize the"),
+    (nn.Embedding(3, 2, max_norm=1.0), r"Embedding 'embedding': it shortens its rows while it runs \(max_norm\)"),
+    (
+        nn.Sequential(nn.Linear(2, 1), nn.Embedding(3, 2)),
+        "Embedding '1': its tokens are computed from others; give the",
+    ),
     (nn.Sequential(nn.Conv1d(2, 3, 1)), "Conv1d '0': it looks at several frames at once"),
-    (nn.Sequential(nn.Linear(2, 3), nn.GELU()), "GELU '1': it is not part of a frame program; grulet runs"),
+    (nn.Sequential(nn.Linear(2, 3), nn.GELU()), "GELU '1': it is not part of a frame program; grulet follows"),
     (nn.Sequential(nn.Linear(2, 3), nn.Linear(4, 1)), "Linear '1': it takes 4 features, but is given 3"),
     (nn.Sequential(nn.Linear(2, 3), nn.Softmax(dim=1)), "Softmax '1': its dim is 1, not the features; use dim=-1"),
     (nn.Sequential(nn.Linear(2, 3, dtype=torch.float64)), r"its weight is float64; .*module\.float\(\)"),
@@ -506,8 +573,14 @@ REFUSED: list[tuple[nn.Module, str]] = [
     (Net(lambda net, x: (net.wide(x), net.gru(x)[1])), "it returns the final state of 'gru.layer0', but nothing per"),
     (Net(lambda net, x: (net.wide(x), None)), "it returns a NoneType that is not computed from frames"),
     (Net(lambda net, x: (net.wide(x), net.head.bias)), "it returns a Parameter that is not computed"),
-    (Net(lambda net, x: net.gru(x)[0] + net.wide(x)), "add 'add': it combines signals; skip connections"),
-    (Net(lambda net, x: torch.cat([net.gru(x)[0], x], -1)), "cat 'cat': it combines signals"),
+    (Net(lambda net, x: net.wide(x) + x), "add 'add': it takes 5 features, but is given 4; make the widths agree"),
+    (Net(lambda net, x: net.wide(x) + net.head.bias), "add 'add': its input is not computed from frames"),
+    (
+        Net(lambda net, x: net.wide(x) / net.gru(x)[0]),
+        "truediv 'truediv': it combines signals in a way grulet does not",
+    ),
+    (Net(lambda net, x: (2 * x, net.wide(x))), "mul 'mul': the width of what it reads is unknown; give an example"),
+    (Net(lambda net, x: torch.cat([net.gru(x)[0], net.wide(x)])), "cat 'cat': its dim is 0, not the features"),
     (Net(lambda net, x: net.gru(x.transpose(0, 1))[0]), "transpose 'transpose': it moves or merges axes; drop it"),
     (Net(lambda net, x: net.wide(x) if x.sum() > 0 else x), "Net 'forward': torch.fx cannot follow it.*the same calls"),
     (Net(lambda net, x: [net.wide(frame) for frame in x]), "torch.fx cannot follow it"),

@@ -6,14 +6,10 @@ from typing import Any
 
 from benchmarks.budget import SLACK_PERCENT, same_compiler, verdicts
 from benchmarks.common import Document
+from benchmarks.limits import multiply_adds
 from benchmarks.report.tables import bullets, factor, span, table, three_digits
 
 Results = dict[str, Document]
-
-
-def multiply_adds(size: int) -> int:
-    """Of one step of a GRU layer with ``size`` inputs and units."""
-    return 3 * size * (size + size)
 
 
 def arithmetic_limits(limits: dict[str, Any], size: int) -> dict[str, float]:

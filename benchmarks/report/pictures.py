@@ -177,6 +177,32 @@ def read_limit(results: Results) -> tuple[Any, str]:
     return figure, title
 
 
+def floors(results: Results) -> tuple[Any, str]:
+    """A step, its floor and the reading of its weights, by size and format."""
+    document = results["floors"]["results"]
+    layers = document["layers"]
+    ratios = [layer["step_over_floor"] for sizes in layers.values() for layer in sizes.values()]
+    title = f"What holds the C call: a step takes {span(ratios)} times its floor ({document['isa']})"
+    figure, panels = new_figure(title, len(layers), (13.0, 4.6))
+    for axis, (form, sizes) in zip(panels, layers.items(), strict=True):
+        x = [int(size) for size in sizes]
+        lines = {
+            "step": {"color": OUR_SHADES[form], "marker": MARKERS[form], "linewidth": 2.2},
+            "floor": {"color": "black", "marker": "_", "linewidth": 1.2},
+            "read": limit_style(),
+        }
+        for part, style in lines.items():
+            axis.plot(x, [layer[f"{part}_us"] for layer in sizes.values()], **style)
+        sized_axis(axis, x, form)
+        axis.set_yscale("log")
+        plain_numbers(axis.yaxis)
+        last = list(sizes.values())[-1]
+        names = {"step": "a step", "floor": "its floor", "read": "reading"}
+        label_ends(axis, [(x[-1], last[f"{part}_us"], names[part], lines[part]["color"]) for part in lines])
+    panels[0].set_ylabel("microseconds")
+    return figure, title
+
+
 def bars(axis: Any, contestants: dict[str, dict[str, Any]], key: str, limits: dict[str, float]) -> None:
     """Horizontal bars, fastest first, each with its figure; a tick at the least that arithmetic allows."""
     ordered = sorted(contestants.items(), key=lambda item: float(item[1][key]))
@@ -249,6 +275,7 @@ Draw = Callable[[Results], tuple[Any, str]]
 PICTURES: dict[str, dict[str, Draw]] = {
     "latency": {"latency-by-size": latency_by_size, "latency-distribution": latency_distribution},
     "calls": {"read-limit": read_limit},
+    "floors": {"floors": floors},
     "streams": {"streams": streams},
     "sequence": {"sequence": sequence},
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from benchmarks.common import Document
-from benchmarks.report import c_level, footprint, latency, many
+from benchmarks.report import c_level, floors, footprint, latency, many
 
 Results = dict[str, Document]
 Section = Callable[[Results], str]
@@ -27,6 +27,7 @@ SECTIONS: dict[str, Section] = {
         "latency": latency.section,
         "calls": c_level.calls_section,
         "limits": c_level.limits_section,
+        "floors": floors.section,
         "isa": c_level.isa_section,
         "streams": many.streams_section,
         "sequence": many.sequence_section,

@@ -5,6 +5,7 @@
 #endif
 #include "arm/grulet_arm.h"
 #include "generic/grulet_scalar_lanes.h"
+#include "generic/grulet_scalar_sums.h"
 
 #include <arm_neon.h>
 

@@ -1,5 +1,6 @@
 /* Plain C99, one lane: the kernel for any CPU, and the oracle of all others. */
 #include "generic/grulet_scalar_lanes.h"
+#include "generic/grulet_scalar_sums.h"
 
 #define KERNEL_TABLE grulet_kernel_generic
 #define KERNEL_NAME "generic"

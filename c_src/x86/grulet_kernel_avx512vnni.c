@@ -18,6 +18,7 @@
 #define KERNEL_USABLE grulet_x86_has_avx512vnni
 #define LANES 16
 #define FRAMES 4
+#define BLOCKS 2
 
 typedef __m512 vf;
 typedef __m512i vi;
@@ -144,43 +145,47 @@ KERNEL_INLINE void add_planes(vi low[3], const vi high[3], const int sets)
     UNROLL for (int set = 0; set < sets; set++) low[set] = _mm512_add_epi32(_mm512_slli_epi32(high[set], 8), low[set]);
 }
 
-/* One span of one frame, bound by loads: the operand comes four groups at a time.  The dot instruction takes 4-5 cycles and
- * two start per cycle: groups are summed in four chains, or two chains of both planes. */
-KERNEL_INLINE void one_frame(float *sums, const unsigned char *weights, const unsigned char *x, uint32_t stride,
-                             uint32_t groups, uint32_t width, const int sets, const int32_t *row_sums, const int planes,
-                             const int add)
+/* One span of one frame and of one block, or two, of which the second lies `next` bytes further: bound by loads and
+ * shuffles, so the operand comes four groups at a time and serves both blocks.  The dot instruction takes 4-5 cycles and two
+ * start per cycle: three sets of rows are summed in four chains each, of blocks, byte planes and groups together; a single set in
+ * four of each plane of each block. */
+KERNEL_INLINE void one_frame(float *sums, uint32_t next_sums, const unsigned char *weights, ptrdiff_t next, const unsigned char *x,
+                             uint32_t stride, uint32_t groups, uint32_t width, const int sets, const int32_t *row_sums,
+                             const int planes, const int blocks, const int add)
 {
     const uint32_t group_bytes = GRULET_GROUP * width * (uint32_t)sets;
-    vi a[3], b[3], c[3], d[3], w[3]; /* one plane: four chains; two: a, b low bytes, c, d high bytes */
-    start(a, row_sums, width, sets, planes == 2 ? 15 : 7);
-    start(b, row_sums, width, sets, 0);
-    start(c, row_sums, width, sets, 0);
-    start(d, row_sums, width, sets, 0);
+    const int chains = sets == 1 ? 4 : 4 / (planes * blocks); /* of one plane of one block */
+    vi low[8][3], high[8][3], w[3];                           /* [block * chains + chain]; one plane is low */
+    UNROLL for (int chain = 0; chain < blocks * chains; chain++) {
+        const int32_t *of_block = (const int32_t *)(const void *)((const unsigned char *)row_sums + chain / chains * next);
+        start(low[chain], of_block, width, sets, chain % chains ? 0 : planes == 2 ? 15 : 7);
+        start(high[chain], of_block, width, sets, 0);
+    }
     for (; groups >= 4; groups -= 4, weights += 4 * group_bytes, x += 4 * GRULET_GROUP) {
         const vi first = four_groups(x), second = planes == 2 ? four_groups(x + stride) : first;
-        load_weights(w, weights, width, sets);
-        dots(a, w, group_of(second, 0), sets);
-        if (planes == 2) dots(c, w, group_of(first, 0), sets);
-        load_weights(w, weights + group_bytes, width, sets);
-        dots(b, w, group_of(second, 1), sets);
-        if (planes == 2) dots(d, w, group_of(first, 1), sets);
-        load_weights(w, weights + 2 * group_bytes, width, sets);
-        dots(planes == 2 ? a : c, w, group_of(second, 2), sets);
-        if (planes == 2) dots(c, w, group_of(first, 2), sets);
-        load_weights(w, weights + 3 * group_bytes, width, sets);
-        dots(planes == 2 ? b : d, w, group_of(second, 3), sets);
-        if (planes == 2) dots(d, w, group_of(first, 3), sets);
+        UNROLL for (int group = 0; group < 4; group++)
+            UNROLL for (int block = 0; block < blocks; block++) {
+                const int chain = block * chains + group % chains;
+                load_weights(w, weights + block * next + (uint32_t)group * group_bytes, width, sets);
+                dots(low[chain], w, group_of(second, group), sets);
+                if (planes == 2) dots(high[chain], w, group_of(first, group), sets);
+            }
     }
-    for (; groups > 0; groups--, weights += group_bytes, x += GRULET_GROUP) {
-        load_weights(w, weights, width, sets);
-        dots(a, w, one_group(planes == 2 ? x + stride : x), sets);
-        if (planes == 2) dots(c, w, one_group(x), sets);
+    for (; groups > 0; groups--, weights += group_bytes, x += GRULET_GROUP)
+        UNROLL for (int block = 0; block < blocks; block++) {
+            load_weights(w, weights + block * next, width, sets);
+            dots(low[block * chains], w, one_group(planes == 2 ? x + stride : x), sets);
+            if (planes == 2) dots(high[block * chains], w, one_group(x), sets);
+        }
+    UNROLL for (int block = 0; block < blocks; block++) {
+        vi *sum = low[block * chains], *sum_high = high[block * chains];
+        UNROLL for (int chain = 1; chain < chains; chain++) {
+            add_sums(sum, low[block * chains + chain], sets);
+            if (planes == 2) add_sums(sum_high, high[block * chains + chain], sets);
+        }
+        if (planes == 2) add_planes(sum, sum_high, sets);
+        put_sums(sums + (uint32_t)block * next_sums, sum, sets, add);
     }
-    add_sums(a, b, sets);
-    add_sums(c, d, sets);
-    if (planes == 2) add_planes(a, c, sets);
-    else add_sums(a, c, sets);
-    put_sums(sums, a, sets, add);
 }
 
 KERNEL_INLINE void dots_of_four(vi a[3], vi b[3], vi c[3], vi d[3], const vi w[3], const unsigned char *const *x, size_t at,
@@ -232,7 +237,8 @@ KERNEL_INLINE void four_frames(float *const *sums, const unsigned char *weights,
 /* All spans.  `planes`: bytes of a level. */
 KERNEL_INLINE void integer_sums(float *const *sums, const unsigned char *weights, const void *const *operands,
                                 const int frames, uint32_t inputs, uint32_t width, const int sets,
-                                const int32_t *row_sums, const int planes)
+                                const int32_t *row_sums, const int planes, const int blocks, ptrdiff_t next,
+                                uint32_t next_sums)
 {
     enum { SPAN_GROUPS = GRULET_SPAN / GRULET_GROUP };
     const uint32_t stride = grulet_round_up(inputs, 64), rows = width * (uint32_t)sets;
@@ -241,7 +247,8 @@ KERNEL_INLINE void integer_sums(float *const *sums, const unsigned char *weights
     for (int frame = 0; frame < frames; frame++) x[frame] = operands[frame];
     for (int add = 0;; add = 1) {
         const uint32_t now = groups < SPAN_GROUPS ? groups : SPAN_GROUPS;
-        if (frames == 1) one_frame(sums[0], weights, x[0], stride, now, width, sets, row_sums, planes, add);
+        if (frames == 1)
+            one_frame(sums[0], next_sums, weights, next, x[0], stride, now, width, sets, row_sums, planes, blocks, add);
         else four_frames(sums, weights, x, stride, now, width, sets, row_sums, planes, add);
         groups -= now;
         if (groups == 0) return;
@@ -254,13 +261,25 @@ KERNEL_INLINE void integer_sums(float *const *sums, const unsigned char *weights
 KERNEL_INLINE void sum_int16(float *const *sums, const unsigned char *panel, const void *const *operands,
                              const int frames, uint32_t inputs, uint32_t width, const int sets, const int32_t *row_sums)
 {
-    integer_sums(sums, panel, operands, frames, inputs, width, sets, row_sums, 2);
+    integer_sums(sums, panel, operands, frames, inputs, width, sets, row_sums, 2, 1, 0, 0);
 }
 
 KERNEL_INLINE void sum_int8(float *const *sums, const unsigned char *panel, const void *const *operands,
                             const int frames, uint32_t inputs, uint32_t width, const int sets, const int32_t *row_sums)
 {
-    integer_sums(sums, panel, operands, frames, inputs, width, sets, row_sums, 1);
+    integer_sums(sums, panel, operands, frames, inputs, width, sets, row_sums, 1, 1, 0, 0);
+}
+
+KERNEL_INLINE void sum_blocks_int16(float *sums, uint32_t next_sums, const unsigned char *panel, ptrdiff_t next,
+                                    const void *operand, uint32_t inputs, const int sets, const int32_t *row_sums)
+{
+    integer_sums(&sums, panel, &operand, 1, inputs, GRULET_BLOCK_ROWS, sets, row_sums, 2, BLOCKS, next, next_sums);
+}
+
+KERNEL_INLINE void sum_blocks_int8(float *sums, uint32_t next_sums, const unsigned char *panel, ptrdiff_t next,
+                                   const void *operand, uint32_t inputs, const int sets, const int32_t *row_sums)
+{
+    integer_sums(&sums, panel, &operand, 1, inputs, GRULET_BLOCK_ROWS, sets, row_sums, 1, BLOCKS, next, next_sums);
 }
 
 /* A layer so wide has tens of megabytes, which come from the last cache or from memory: asking for them AHEAD bytes early

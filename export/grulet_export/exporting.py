@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from onnx import ModelProto
 
 from grulet import format as grulet_format
 from grulet.errors import FormatError, FrameError, GruletError
 from grulet.files import write_whole
-from grulet.format import Program
+from grulet.frames import random_frames
 from grulet.kernel import version
 from grulet.model import Model, load
+from grulet.operators import AnyOperator, Program
 from grulet.progress import progress
 from grulet.reference import Reference
 from grulet_export.errors import ExportMismatch
 from grulet_export.graph import Array, Graph
 from grulet_export.lower import lower
 from grulet_export.onnx_graph import read_onnx
+from grulet_export.onnx_layout import Imported
 from grulet_export.onnx_run import OnnxRunner
 from grulet_export.quantize import ACTIVATIONS, WEIGHTS
 from grulet_export.report import Comparison, Report
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 Path_: TypeAlias = str | os.PathLike[str]
+Constants: TypeAlias = Mapping[str, NDArray[Any]]
 
 #: The names of the runs in a report.
 TORCH, ONNXRUNTIME, FLOAT_ORACLE = "torch", "onnxruntime", "oracle, float weights"
@@ -52,6 +57,8 @@ def export(
     activations: str = "int16",
     calibration: Array | None = None,
     metadata: Mapping[str, Any] | None = None,
+    constants: Constants | None = None,
+    states: Mapping[str, str] | None = None,
     onnx: Path_ | None = None,
     onnx_step: Path_ | None = None,
     frames: int = 1000,
@@ -59,11 +66,14 @@ def export(
 ) -> Report:
     """Write ``model`` as a `.grulet` file at ``path`` and return the proof.
 
-    ``model``: a torch module of GRU, Linear and activations, or an ONNX model (path, bytes or ModelProto).
-    ``example``: one tensor per input of the torch module, needed only where no layer tells a width.
+    ``model``: a torch module, or an ONNX model (path, bytes or ModelProto).
+    ``example``: one tensor per input of the torch module (docs/models.md says which modules need one); the module's
+    attribute ``grulet_example`` takes its place.
     ``weights``: "int8" (a scale per row) or "f32".  ``activations``: "int16" or "int8", what int8 weights multiply.
     ``calibration``: typical frames (T, in) float32; fixes every operator's input range (otherwise each frame's own).
     ``metadata``: JSON-like, copied into the file beside the module's own ``grulet_metadata`` (torch modules only).
+    ``constants``: arrays for inputs of an ONNX model that are weights.  ``states``: name of an input -> name of the
+    output that holds it for the next frame, for a model of one frame whose states are not those of a GRU, LSTM or RNN.
     ``onnx``, ``onnx_step``: also write the ONNX model for whole sequences, and for one frame with state in and out.
     ``frames``, ``seed``: how many random frames the proof runs over; with ``calibration``, those frames are used.
 
@@ -74,8 +84,7 @@ def export(
     _check_choice("activations", activations, ACTIVATIONS)
     if frames < 1:
         raise GruletError(f"frames must be at least 1, not {frames}")
-    torch_run = None
-    step = None
+    module = None
     if isinstance(model, ModelProto):
         source = model.SerializeToString(deterministic=True)
     elif isinstance(model, bytes):
@@ -83,43 +92,57 @@ def export(
     elif isinstance(model, str | os.PathLike):
         source = _read(model)
     else:
-        from grulet_export.torch_onnx import build_onnx, check_against_onnxruntime, run_torch
+        from grulet_export.torch_front import torch_model  # torch is not needed to convert ONNX
 
-        built = build_onnx(model, example, metadata)
-        check_against_onnxruntime(model, built)
-        source = built.sequence.SerializeToString(deterministic=True)
-        step = built.step.SerializeToString(deterministic=True)
-        torch_run = lambda x: run_torch(model, built, x)  # noqa: E731
-    if step is None and (metadata is not None or onnx is not None or onnx_step is not None):
-        raise GruletError("metadata, onnx and onnx_step go with a torch module; this model is ONNX already")
+        if constants:
+            raise GruletError("constants go with an ONNX model; a torch module holds its own")
+        module = torch_model(model, example, metadata, states)
+        source, states = module.source, module.states
+    if module is None and any(option is not None for option in (example, metadata, onnx, onnx_step)):
+        raise GruletError("example, metadata, onnx and onnx_step go with a torch module; this model is ONNX already")
 
-    graph = read_onnx(source)
-    frames_in = _frames(graph, calibration, frames, seed)
+    imported = read_onnx(source, constants=constants, states=states)
+    if module is not None:
+        imported = replace(imported, notes=module.notes_with(imported.notes))
+    graph = imported.graph
+    step = module.step_form(graph) if module is not None and onnx_step is not None else b""
+    runner = OnnxRunner(source, imported)
+    frames_in = runner.held(_frames(graph, calibration, frames, seed))
     float_program = lower(graph, weights="f32", activations="f32", peaks={}, exporter=_exporter())
     peaks = _peaks(float_program, calibration) if calibration is not None and weights == "int8" else {}
     program = lower(graph, weights=weights, activations=activations, peaks=peaks, exporter=_exporter())
     data = grulet_format.write(program)
-    report = _prove(
-        str(path), source, graph, float_program, data, frames_in, torch_run(frames_in) if torch_run else None
-    )
+    answers = None if module is None else module.run(imported, frames_in)
+    report = _prove(str(path), source, imported, runner, float_program, data, frames_in, answers)
 
     if onnx is not None:
         write_whole(onnx, source)
-    if onnx_step is not None and step is not None:
+    if onnx_step is not None:
         write_whole(onnx_step, step)
     write_whole(path, data)
     return report
 
 
 def verify(
-    onnx: ModelProto | bytes | Path_, path: Path_, *, input: Array | None = None, frames: int = 1000, seed: int = 0
+    onnx: ModelProto | bytes | Path_,
+    path: Path_,
+    *,
+    constants: Constants | None = None,
+    states: Mapping[str, str] | None = None,
+    input: Array | None = None,
+    frames: int = 1000,
+    seed: int = 0,
 ) -> Report:
-    """Compare the `.grulet` file at ``path`` with an ONNX model, over ``input`` (T, in) or random frames."""
+    """Compare the `.grulet` file at ``path`` with an ONNX model, over ``input`` (T, in) or random frames.
+
+    ``constants``, ``states``: as for `export`.
+    """
     if isinstance(onnx, ModelProto):
         source = onnx.SerializeToString(deterministic=True)
     else:
         source = onnx if isinstance(onnx, bytes) else _read(onnx)
-    graph = read_onnx(source)
+    imported = read_onnx(source, constants=constants, states=states)
+    graph = imported.graph
     model = load(path)
     ports = [(port.name, port.width) for port in graph.inputs], [(port.name, port.width) for port in graph.outputs]
     ours = [(port.name, port.width) for port in model.inputs], [(port.name, port.width) for port in model.outputs]
@@ -128,7 +151,9 @@ def verify(
             f"{path} is not made from this ONNX model: it has {ours[0]} -> {ours[1]}, not {ports[0]} -> {ports[1]}"
         )
     float_program = lower(graph, weights="f32", activations="f32", peaks={}, exporter=_exporter())
-    return _prove(str(path), source, graph, float_program, _read(path), _frames(graph, input, frames, seed), None)
+    runner = OnnxRunner(source, imported)
+    given = runner.held(_frames(graph, input, frames, seed))
+    return _prove(str(path), source, imported, runner, float_program, _read(path), given, None)
 
 
 def _exporter() -> str:
@@ -148,10 +173,10 @@ def _read(path: Path_) -> bytes:
 
 
 def _frames(graph: Graph, given: Array | None, count: int, seed: int) -> Array:
-    """The frames of the proof: those given, or standard normal ones."""
+    """The frames of the proof: those given, or random ones."""
     width = sum(port.width for port in graph.inputs)
     if given is None:
-        return np.random.default_rng(seed).standard_normal((count, width), np.float32)
+        return random_frames([(port.width, port.tokens) for port in graph.inputs], count, seed)
     if not isinstance(given, np.ndarray) or given.dtype != np.float32 or given.ndim != 2 or given.shape[1] != width:
         what = f"{given.dtype} {given.shape}" if isinstance(given, np.ndarray) else type(given).__name__
         raise FrameError(f"float32 frames (T, {width}) were expected, not {what}")
@@ -164,7 +189,7 @@ def _peaks(program: Program, frames: Array) -> dict[str, float]:
     """The largest magnitude that every operator's input reaches on the calibration frames."""
     peaks: dict[str, float] = {}
 
-    def observe(op: grulet_format.AnyOperator, x: Array) -> None:
+    def observe(op: AnyOperator, x: Array) -> None:
         peaks[op.name] = max(peaks.get(op.name, 0.0), float(np.abs(x).max()))
 
     oracle = Reference(program, observe=observe)
@@ -174,6 +199,8 @@ def _peaks(program: Program, frames: Array) -> dict[str, float]:
 
 def _run_shown(title: str, oracle: Reference, frames: Array) -> Array:
     """Run the oracle with a progress bar: it takes about a millisecond a frame."""
+    if oracle.program.needs_sequence:
+        return oracle.run(frames)
     answers = []
     with progress(title, len(frames)) as done:
         for start in range(0, len(frames), 50):
@@ -185,7 +212,8 @@ def _run_shown(title: str, oracle: Reference, frames: Array) -> Array:
 def _prove(
     name: str,
     source: bytes,
-    graph: Graph,
+    imported: Imported,
+    runner: OnnxRunner,
     float_program: Program,
     data: bytes,
     frames: Array,
@@ -196,7 +224,7 @@ def _prove(
     program = grulet_format.read(data)
     runs: dict[str, Array] = {} if torch_answers is None else {TORCH: torch_answers}
     runs[FLOAT_ORACLE] = _run_shown("float oracle", Reference(float_program), frames)
-    runs[ONNXRUNTIME] = OnnxRunner(source, graph).run(frames, runs[FLOAT_ORACLE])
+    runs[ONNXRUNTIME] = runner.run(frames)
     runs[ORACLE] = _run_shown("oracle", Reference(program), frames)
     runs[KERNEL] = model.stream().run_vector(frames)
     pairs = [(TORCH, ONNXRUNTIME)] if torch_answers is not None else []
@@ -206,13 +234,14 @@ def _prove(
         runs[EXACT_ORACLE] = _run_shown("exact activations", exact, frames)
         pairs += [(FLOAT_ORACLE, EXACT_ORACLE), (EXACT_ORACLE, ORACLE)]
     pairs.append((ORACLE, KERNEL))
-    comparisons = [
-        Comparison.of(left, right, port.name, runs[left][:, port.slice], runs[right][:, port.slice])
-        for left, right in pairs
-        for port in model.outputs
-    ]
-    for comparison in comparisons:
-        _judge(comparison, runs[comparison.left][:, model.output(comparison.output).slice])
+    comparisons = []
+    for left, right in pairs:
+        for port in model.outputs:
+            # A file may answer for some frames only, such as the last.
+            rows = _answered(left, runs[left][:, port.slice]) & _answered(right, runs[right][:, port.slice])
+            sides = runs[left][rows, port.slice], runs[right][rows, port.slice]
+            comparisons.append(Comparison.of(left, right, port.name, *sides))
+            _judge(comparisons[-1], sides[0])
     return Report(
         name,
         _format_of(model, "weights"),
@@ -221,9 +250,17 @@ def _prove(
         len(source),
         model.file_bytes,
         model.weight_bytes,
-        len(runs[ONNXRUNTIME]),
+        len(frames),
         tuple(comparisons),
+        imported.notes,
     )
+
+
+def _answered(run: str, answers: Array) -> NDArray[np.bool_]:
+    """Which frames a run answers; ours answer all, and a NaN of theirs is a fault."""
+    if run not in (TORCH, ONNXRUNTIME):
+        return np.ones(len(answers), bool)
+    return np.asarray(~np.isnan(answers).all(axis=1))
 
 
 def _format_of(model: Model, what: str) -> str:

@@ -1,54 +1,80 @@
-"""From the float graph to the program of the file: fuse, number the values, place them in the arena, round weights."""
+"""From the float graph to the program of the file: fuse, order, place the values in the arena, round the weights."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from grulet import format as grulet_format
-from grulet.format import Operator, Program, Value
-from grulet_export.graph import Activation, Dense, Graph, Gru, Node, Port
+from grulet import operators
+from grulet.format import SILENCE
+from grulet.operators import NONE, AnyOperator, Program, Value
+from grulet_export import graph as nodes_of
+from grulet_export.canonical import Names
+from grulet_export.graph import Activation, Array, Concat, Dense, Graph, Node, width_of
 from grulet_export.quantize import quantize_matrix
+from grulet_export.schedule import schedule
 
 _VALUE_ALIGN = 16  # float32 elements: 64 bytes
+
+#: Functions that a dense operator computes itself.
+_FUSED = ("relu", "leaky_relu", "sigmoid", "tanh", "softmax")
+
+
+@dataclass(frozen=True)
+class _Formats:
+    """How weights are stored: what an operator's matrices and its activations become."""
+
+    weights: str
+    activations: str
+    peaks: Mapping[str, float]
+
+    def peak(self, node: Node) -> float:
+        """Return the static range of a node's input; 0: each frame's own."""
+        if self.weights != "int8":
+            return 0.0
+        known = getattr(node, "input_range", 0.0)
+        return self.peaks.get(node.name, known)
+
+    @property
+    def level(self) -> str | None:
+        """The format of the activations, whose level a recurrent matrix holds; None for float weights."""
+        return None if self.weights == "f32" else self.activations
 
 
 def lower(graph: Graph, *, weights: str, activations: str, peaks: Mapping[str, float], exporter: str) -> Program:
     """Make the program.  ``peaks``: operator name -> static range of its input; absent: each frame's own."""
-    functions, nodes = _fuse(graph)
+    formats = _Formats(weights, activations if weights == "int8" else "f32", peaks)
+    functions, fused = _fuse(graph)
+    order = schedule(_in_pairs(fused))
+    nodes = [node for node, _, _ in order]
     index = {port.value: i for i, port in enumerate(graph.inputs)}
     for node in nodes:
         index[node.output] = len(index)
     values, arena_floats = _plan(graph, nodes)
-    operators = tuple(
-        _operator(
-            node,
-            index[node.input],
-            index[node.output],
-            weights,
-            activations if weights == "int8" else "f32",
-            functions.get(node.name),
-            peaks.get(node.name, 0.0) if weights == "int8" else 0.0,
-        )
-        for node in nodes
+    readers = {node.state: o for o, node in enumerate(nodes) if isinstance(node, nodes_of.StateRead)}
+    made = tuple(
+        _operator(node, index, formats, functions.get(node.name), readers, loop, reverse)
+        for node, loop, reverse in order
     )
     return Program(
-        tuple(grulet_format.Port(port.name, index[port.value]) for port in graph.inputs),
-        tuple(grulet_format.Port(port.name, index[port.value]) for port in graph.outputs),
+        tuple(operators.Port(port.name, index[port.value], port.tokens) for port in graph.inputs),
+        tuple(operators.Port(port.name, index[port.value]) for port in graph.outputs),
         tuple(values),
-        operators,
+        made,
         arena_floats,
-        grulet_format.Text(exporter, graph.source_sha256, graph.metadata),
+        operators.Text(exporter, graph.source_sha256, graph.metadata),
     )
 
 
 def _fuse(graph: Graph) -> tuple[dict[str, Activation], list[Node]]:
     """Join an activation to the dense layer in front of it where nothing else reads that layer's output."""
-    readers: dict[str, list[Node | Port]] = {}
+    readers: dict[str, list[Node | nodes_of.Port]] = {}
     for node in graph.nodes:
-        readers.setdefault(node.input, []).append(node)
+        for value in node.inputs:
+            readers.setdefault(value, []).append(node)
     for port in graph.outputs:
         readers.setdefault(port.value, []).append(port)
     functions: dict[str, Activation] = {}
@@ -57,25 +83,38 @@ def _fuse(graph: Graph) -> tuple[dict[str, Activation], list[Node]]:
     for node in graph.nodes:
         if node.name in fused:
             continue
-        only = readers.get(node.output, [])
-        if isinstance(node, Dense) and len(only) == 1 and isinstance(only[0], Activation):
-            functions[node.name] = only[0]
-            fused.add(only[0].name)
-            node = replace(node, output=only[0].output)
+        match node, readers.get(node.output, []):
+            case Dense(), [Activation(function=function) as only] if function in _FUSED:
+                if only.size in (0, len(node.bias)):
+                    functions[node.name] = only
+                    fused.add(only.name)
+                    node = replace(node, output=only.output)
         nodes.append(node)
     return functions, nodes
 
 
-def _width(node: Node, widths: Mapping[str, int]) -> int:
-    if isinstance(node, Gru):
-        return len(node.initial_state)
-    return len(node.bias) if isinstance(node, Dense) else widths[node.input]
+def _in_pairs(nodes: Sequence[Node]) -> list[Node]:
+    """Join several values two by two, as the operator of the file does."""
+    names = Names()
+    for node in nodes:
+        names.unique(node.name)
+    made: list[Node] = []
+    for node in nodes:
+        if isinstance(node, Concat):
+            so_far, *others, last = node.inputs
+            for value in others:
+                part = names.unique(node.name)
+                made.append(Concat(part, (so_far, value), f"{node.output} {part}"))
+                so_far = made[-1].output
+            node = replace(node, inputs=(so_far, last))
+        made.append(node)
+    return made
 
 
 def _plan(graph: Graph, nodes: list[Node]) -> tuple[list[Value], int]:
     """Place every value in the arena: the lowest place where it overlaps nothing that is still needed."""
     widths = {port.value: port.width for port in graph.inputs}
-    last_read = {node.input: i for i, node in enumerate(nodes)}
+    last_read = {value: i for i, node in enumerate(nodes) for value in node.inputs}
     last_read.update({port.value: len(nodes) for port in graph.outputs})
     places: dict[str, Value] = {}
     end = 0
@@ -83,7 +122,7 @@ def _plan(graph: Graph, nodes: list[Node]) -> tuple[list[Value], int]:
         places[port.value] = Value(end, port.width)
         end += port.width
     for i, node in enumerate(nodes):
-        widths[node.output] = width = _width(node, widths)
+        widths[node.output] = width = width_of(node, widths)
         needed = sorted(
             (place for value, place in places.items() if last_read.get(value, -1) >= i), key=lambda p: p.offset
         )
@@ -97,31 +136,80 @@ def _plan(graph: Graph, nodes: list[Node]) -> tuple[list[Value], int]:
     return list(places.values()), max(place.offset + place.width for place in places.values())
 
 
+def _floats(array: Array) -> Array:
+    return np.ascontiguousarray(array, np.float32)
+
+
 def _operator(
-    node: Node, source: int, target: int, weights: str, activations: str, fused: Activation | None, peak: float
-) -> grulet_format.AnyOperator:
-    common = Operator(node.name, source, target)
-    if isinstance(node, Activation):
-        return grulet_format.Activation(*_fields(common), node.function, node.alpha)
-    if isinstance(node, Dense):
-        matrix = quantize_matrix(node.weights[None], weights)
+    node: Node,
+    index: Mapping[str, int],
+    formats: _Formats,
+    fused: Activation | None,
+    readers: Mapping[str, int],
+    loop: int,
+    reverse: bool,
+) -> AnyOperator:
+    """Make one operator of the file."""
+    source = [index[value] for value in node.inputs]
+
+    def cell(bias: Array) -> tuple[Any, ...]:
+        assert isinstance(node, nodes_of.Gru | nodes_of.Lstm | nodes_of.Rnn)
+        return (
+            formats.weights,
+            formats.activations,
+            quantize_matrix(node.input_weights, formats.weights),
+            quantize_matrix(node.recurrent_weights, formats.weights, recurrent_activations=formats.level),
+            _floats(bias),
+            _floats(node.initial_state),
+            formats.peak(node),
+        )
+
+    def gru() -> tuple[Any, ...]:
+        assert isinstance(node, nodes_of.Gru)
+        (bz, br, bxn), (hz, hr, bhn) = node.input_bias, node.recurrent_bias
+        return cell(np.stack([bz + hz, br + hr, bxn, bhn]))
+
+    def dense() -> tuple[Any, ...]:
+        assert isinstance(node, Dense)
+        weights, activations = ("f32", "f32") if node.exact else (formats.weights, formats.activations)
         function, alpha = (fused.function, fused.alpha) if fused else ("none", 0.0)
-        bias = np.ascontiguousarray(node.bias[None], np.float32)
-        return grulet_format.Dense(*_fields(common), weights, activations, matrix, bias, function, alpha, peak)
-    (bz, br, bxn), (hz, hr, bhn) = node.input_bias, node.recurrent_bias
-    return grulet_format.Gru(
-        *_fields(common),
-        weights,
-        activations,
-        quantize_matrix(node.input_weights, weights),
-        quantize_matrix(
-            node.recurrent_weights, weights, recurrent_activations=None if weights == "f32" else activations
+        matrix = quantize_matrix(node.weights[None], weights)
+        peak = formats.peak(node) if weights == "int8" else 0.0
+        return weights, activations, matrix, _floats(node.bias[None]), function, alpha, peak
+
+    def embedding() -> tuple[Any, ...]:
+        assert isinstance(node, nodes_of.Embedding)
+        table = quantize_matrix(node.table[None], formats.weights)
+        scale = None if table.scale is None else table.scale[0]
+        return formats.weights, operators.Matrix(table.values[0], scale)
+
+    made: Mapping[type[Node], tuple[type[operators.Operator], Callable[[Any], tuple[Any, ...]]]] = {
+        nodes_of.Gru: (operators.Gru, lambda n: gru()),
+        nodes_of.Lstm: (operators.Lstm, lambda n: cell(n.bias)),
+        nodes_of.Rnn: (operators.Rnn, lambda n: cell(n.bias)),
+        Dense: (operators.Dense, lambda n: dense()),
+        nodes_of.Depthwise: (operators.Depthwise, lambda n: (_floats(n.weights), _floats(n.bias))),
+        nodes_of.History: (operators.History, lambda n: (n.taps, n.dilation)),
+        Activation: (operators.Activation, lambda n: (n.function, n.alpha, n.beta, n.size)),
+        nodes_of.PRelu: (operators.PRelu, lambda n: (_floats(n.slopes),)),
+        nodes_of.Binary: (operators.Binary, lambda n: (source[1], n.function)),
+        nodes_of.Affine: (operators.Affine, lambda n: (_floats(n.scale), _floats(n.shift))),
+        Concat: (operators.Concat, lambda n: (source[1],)),
+        nodes_of.Slice: (operators.Slice, lambda n: (n.first,)),
+        nodes_of.Select: (operators.Select, lambda n: (np.asarray(n.indices, np.uint32),)),
+        nodes_of.Embedding: (operators.Embedding, lambda n: embedding()),
+        nodes_of.LayerNorm: (
+            operators.LayerNorm,
+            lambda n: (_floats(n.scale), _floats(n.shift), max(float(SILENCE), float(np.float32(n.epsilon)))),
         ),
-        np.stack([bz + hz, br + hr, bxn, bhn]).astype(np.float32),
-        np.ascontiguousarray(node.initial_state, np.float32),
-        peak,
+        nodes_of.StateRead: (operators.StateRead, lambda n: (_floats(n.initial),)),
+        nodes_of.StateWrite: (operators.StateWrite, lambda n: (readers[n.state],)),
+        nodes_of.FirstFrame: (operators.FirstFrame, lambda n: ()),
+    }
+    kind, fields = made[type(node)]
+    backwards = reverse or isinstance(node, nodes_of.FirstFrame) or bool(getattr(node, "reverse", False))
+    first = source[0] if source else NONE
+    operator: AnyOperator = kind(  # type: ignore[assignment]
+        node.name, first, index[node.output], *fields(node), loop=loop, reverse=backwards
     )
-
-
-def _fields(operator: Operator) -> tuple[str, int, int]:
-    return operator.name, operator.input, operator.output
+    return operator

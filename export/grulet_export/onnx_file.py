@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import onnx
+import onnx.inliner
 from numpy.typing import NDArray
-from onnx import AttributeProto, GraphProto, ModelProto, TensorProto, helper, numpy_helper
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from onnx.external_data_helper import uses_external_data
 
 from grulet_export.errors import Refusal
@@ -26,6 +28,9 @@ ONNX_DOMAINS = ("", "ai.onnx")
 
 #: Operator sets whose meaning is known here. Before 7, Gemm and Add broadcast differently.
 OPSETS = range(7, 29)
+
+#: A file may not have more nodes, its functions written out.
+MOST_NODES = 1_000_000
 
 EXPORT_AGAIN = "export the model again, or check where the file comes from"
 
@@ -69,6 +74,72 @@ def check(model: ModelProto) -> int:
             "convert it with onnx.version_converter.convert_version(model, 17)",
         )
     return opset
+
+
+def inlined(model: ModelProto) -> ModelProto:
+    """Return the model with its functions written out where they are called."""
+    if not model.functions:
+        return model
+    _check_functions(model)
+    try:
+        return onnx.inliner.inline_local_functions(model)
+    except Exception as error:  # errors of the C++ library
+        raise Refusal(f"its functions cannot be inlined ({first_line(error)})", EXPORT_AGAIN) from error
+
+
+def _check_functions(model: ModelProto) -> None:
+    """Refuse functions that call themselves, or that are called so often that writing them out would not end."""
+    functions = {(function.domain, function.name): function for function in model.functions}
+    sizes: dict[tuple[str, str], int] = {}
+    waiting = [(key, False) for key in functions]
+    while waiting:
+        key, inner_known = waiting.pop()
+        calls = [(node.domain, node.op_type) for node in _nodes(functions[key].node)]
+        inner = [call for call in calls if call in functions]
+        if inner_known:
+            sizes[key] = len(calls) + sum(sizes[call] for call in inner)
+        elif key not in sizes:
+            sizes[key] = -1
+            waiting.append((key, True))
+            waiting += [(call, False) for call in inner]
+            continue
+        if sizes[key] < 0:
+            raise Refusal(f"its function '{key[1]}' calls itself", EXPORT_AGAIN)
+    total = sum(sizes.get((node.domain, node.op_type), 1) for node in _nodes(model.graph.node))
+    if total > MOST_NODES:
+        raise Refusal(f"its functions, written out, are more than {MOST_NODES:,} nodes", EXPORT_AGAIN)
+
+
+def _nodes(nodes: Iterable[NodeProto]) -> list[NodeProto]:
+    """Return nodes and those of the graphs inside them."""
+    found = list(nodes)
+    for node in found:  # grows while it is walked
+        for entry in node.attribute:
+            found += [inner for graph in (entry.g, *entry.graphs) for inner in graph.node]
+    return found
+
+
+def bound(model: ModelProto, constants: Mapping[str, NDArray[Any]]) -> ModelProto:
+    """Return the model with these inputs as weights inside the file."""
+    if not constants:
+        return model
+    inputs = {entry.name: entry for entry in model.graph.input}
+    with_constants = ModelProto()
+    with_constants.CopyFrom(model)
+    for name, numbers in constants.items():
+        if name not in inputs:
+            raise Refusal(f"it has no input '{name}' to bind a constant to", f"name one of {', '.join(sorted(inputs))}")
+        tensor = inputs[name].type.tensor_type
+        dims = [dim.dim_value or -1 for dim in tensor.shape.dim]
+        kind = helper.tensor_dtype_to_np_dtype(tensor.elem_type)
+        fits = len(dims) == numbers.ndim and all(d in (-1, n) for d, n in zip(dims, numbers.shape, strict=True))
+        if numbers.dtype != kind or (tensor.HasField("shape") and not fits):
+            raise Refusal(f"the constant for '{name}' is {numbers.dtype} {numbers.shape}", f"give {kind} {tuple(dims)}")
+        with_constants.graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(numbers), name))
+    kept = [entry for entry in with_constants.graph.input if entry.name not in constants]
+    del with_constants.graph.input[:]
+    with_constants.graph.input.extend(kept)
+    return with_constants
 
 
 def array(tensor: TensorProto) -> NDArray[Any]:

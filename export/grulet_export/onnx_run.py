@@ -1,14 +1,28 @@
-"""Run an ONNX model in onnxruntime over frames, whatever its layout: one side of every comparison."""
+"""Run an ONNX model in onnxruntime over frames: one side of every comparison."""
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, Protocol
 
 import numpy as np
 import onnxruntime
+from numpy.typing import NDArray
+from onnx import helper
 
+from grulet_export import onnx_file
 from grulet_export.errors import UnsupportedGraph
-from grulet_export.graph import Array, Graph
+from grulet_export.graph import Array, needs_sequence
+from grulet_export.onnx_axes import BATCH, TIME, Axes, has, length
+from grulet_export.onnx_layout import Imported
+from grulet_export.onnx_prepared import prepared
+
+
+class Session(Protocol):
+    """What runs a model: an onnxruntime session, or something with the same inputs and outputs."""
+
+    def run(self, names: list[str], feeds: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        """Return the outputs ``names``."""
 
 
 def session(model: bytes) -> onnxruntime.InferenceSession:
@@ -16,126 +30,155 @@ def session(model: bytes) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # a wrong guess of the layout is no news for stderr
+    options.log_severity_level = 4  # errors come as exceptions; warnings about its optimizer are no news for stderr
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors have no common class
-        raise UnsupportedGraph(
-            "", "ONNX model", f"onnxruntime cannot load it: {_first_line(error)}", "repair or export it again"
-        ) from error
+        raise _refusal("cannot load it", error) from error
 
 
 class OnnxRunner:
-    """An ONNX model as a function from frames (T, in) to answers (T, out), from its initial state."""
+    """An ONNX model as a function from frames (T, in) to answers (T, out), from its initial state.
 
-    def __init__(self, model: bytes, graph: Graph) -> None:
-        self._session = session(model)
-        self._graph = graph
-        shapes = {entry.name: entry.shape for entry in self._session.get_inputs()}
-        frame_names = [port.name for port in graph.inputs]
-        self._shapes = {name: shapes[name] for name in frame_names}
-        self._state_names = [name for name in shapes if name not in frame_names]
-        outputs = [entry.name for entry in self._session.get_outputs()]
-        self._output_names = [port.name for port in graph.outputs]
-        self._final_names = [name for name in outputs if name not in self._output_names]
-        # A state without batch or layer number of its own is for one stream.
-        self._zero_states = {
-            name: np.zeros([size if isinstance(size, int) else 1 for size in shapes[name]], np.float32)
-            for name in self._state_names
+    Where the file gives no answer for a frame (a last-step output, frames beyond a fixed number), the row holds NaN.
+    """
+
+    def __init__(self, source: onnx_file.Source, imported: Imported, instead: Session | None = None) -> None:
+        """``instead``: what stands for the file, such as the torch module that it came from; onnxruntime if None."""
+        self._graph, self._layout = imported.graph, imported.layout
+        names = [port.name for port in self._graph.outputs]
+        finals = [state.output for state in self._layout.states.values() if state.output]
+        self._outputs = list(dict.fromkeys([*names, *finals]))
+        model = prepared(source, self._layout, self._outputs) if instead is None else onnx_file.load(source)[0]
+        self._types = {
+            entry.name: helper.tensor_dtype_to_np_dtype(entry.type.tensor_type.elem_type) for entry in model.graph.input
         }
+        self._session: Session = session(model.SerializeToString()) if instead is None else instead
 
-    def run(self, frames: Array, expected: Array) -> Array:
-        """Answers to all frames, fewer if the file has a fixed number of frames.
+    def held(self, frames: Array) -> Array:
+        """Return the frames as the file can take them.
 
-        Where the shapes leave open which axis is time, onnxruntime may refuse one reading; where it does not,
-        ``expected`` (the oracle's answers) decides: with time on the wrong axis no state is carried, and the answers
-        lie further away.
+        Inputs that it takes once for a whole sequence are as in the first frame; where the last frame decides about the
+        first, there are no more frames than the file fixes.
         """
-        axes = self._time_axes()
-        if not axes:
-            return self._steps(frames)
-        answers = []
-        refusal: UnsupportedGraph | None = None
-        for axis in axes:
-            try:
-                answers.append(self._sequence(frames, axis))
-            except UnsupportedGraph as error:
-                refusal = error
-        if refusal is not None and not answers:
-            raise refusal
-        return min(answers, key=lambda y: float(np.abs(y - expected[: len(y)]).max()))
+        held = frames[: self._layout.sizes.get(TIME) if needs_sequence(self._graph) else None].copy()
+        for name, columns in self._columns().items():
+            if self._layout.sequence and not has(self._layout.inputs[name], TIME):
+                held[:, columns] = frames[0, columns]
+        return held
 
-    def _time_axes(self) -> list[int]:
-        """Axes of the inputs that may be time: those not fixed to 1 while all other leading axes may be 1."""
-        ranks = {len(shape) for shape in self._shapes.values()}
-        if len(ranks) != 1:
-            raise UnsupportedGraph("", "ONNX model", "its inputs differ in the number of axes", "give all the same")
-        return [
-            axis
-            for axis in range(ranks.pop() - 1)
-            if all(
-                shape[axis] != 1 and all(size == 1 or not isinstance(size, int) for size in _without(shape, axis))
-                for shape in self._shapes.values()
+    def run(self, frames: Array) -> Array:
+        """Return the answers to all frames, (T, out)."""
+        answers = np.full((len(frames), sum(port.width for port in self._graph.outputs)), np.nan, np.float32)
+        if not self._layout.sequence:
+            self._steps(frames, answers)
+            return answers
+        fixed = self._layout.sizes.get(TIME)
+        if fixed is not None and fixed > len(frames):
+            raise UnsupportedGraph(
+                "", "ONNX model", f"it runs {fixed} frames, no fewer", f"give it at least {fixed} frames"
             )
-        ]
+        whole = fixed or len(frames)
+        lengths = {whole}
+        if self._layout.last and fixed is None and not needs_sequence(self._graph):
+            lengths |= {count for count in (1, 2, 3, whole // 2) if 0 < count < whole}
+        for count in sorted(lengths):
+            self._sequence(frames[:count], answers, everything=count == whole)
+        return answers
 
-    def _feed(self, frames: Array) -> dict[str, Array]:
-        """(T, in) frames, cut into the named inputs."""
-        widths = [port.width for port in self._graph.inputs]
-        parts = np.split(frames, np.cumsum(widths)[:-1], axis=1)
-        return {port.name: part for port, part in zip(self._graph.inputs, parts, strict=True)}
+    def _columns(self) -> dict[str, slice]:
+        """Return where every input lies in a frame."""
+        ends = np.cumsum([port.width for port in self._graph.inputs]).tolist()
+        return {port.name: slice(end - port.width, end) for port, end in zip(self._graph.inputs, ends, strict=True)}
 
-    def _sequence(self, frames: Array, axis: int) -> Array:
-        fixed = [shape[axis] for shape in self._shapes.values() if isinstance(shape[axis], int)]
-        frames = frames[: min(fixed, default=len(frames))]
-        feed = {
-            name: np.ascontiguousarray(part.reshape(_shaped(self._shapes[name], axis, len(frames))))
-            for name, part in self._feed(frames).items()
+    def _extents(self, frames: int) -> dict[str, int]:
+        return {BATCH: 1, **self._layout.sizes, TIME: frames}
+
+    def _feed(self, frames: Array) -> dict[str, NDArray[Any]]:
+        """Return frames (T, in), cut into the inputs of the file, each in its shape."""
+        feed: dict[str, NDArray[Any]] = {}
+        columns = self._columns()
+        for name, axes in self._layout.inputs.items():
+            if name not in self._types:
+                continue  # only its shape, or nothing of it, is read
+            if name in columns:
+                part = frames[:, columns[name]]
+            else:
+                part = np.zeros((len(frames), math.prod(axis for axis in axes if isinstance(axis, int))), np.float32)
+            feed[name] = _as_input(part, axes, self._extents(len(frames))).astype(self._types[name])
+        return feed
+
+    def _zero_states(self) -> dict[str, Array]:
+        return {
+            name: np.zeros(state.shape, np.float32)
+            for name, state in self._layout.states.items()
+            if name in self._types
         }
-        answers = self._call(self._output_names, feed | self._zero_states)
-        return np.concatenate([answer.reshape(len(frames), -1) for answer in answers], axis=1)
 
-    def _steps(self, frames: Array) -> Array:
-        """One frame a call; the i-th state output is the i-th state input of the next call."""
-        if len(self._final_names) != len(self._state_names):
-            raise UnsupportedGraph(
-                "",
-                "ONNX model",
-                f"it takes one frame, {len(self._state_names)} states, and gives {len(self._final_names)} states",
-                "give every state an input and an output",
-            )
-        states = dict(self._zero_states)
-        answers = []
-        for frame in frames:
-            feed = {
-                name: part.reshape([size if isinstance(size, int) else 1 for size in self._shapes[name]])
-                for name, part in self._feed(frame[None]).items()
+    def _sequence(self, frames: Array, answers: Array, everything: bool) -> None:
+        """Fill in the last row of last-step outputs and, if wanted, all rows of the others."""
+        results = self._call(self._feed(frames) | self._zero_states())
+        extents = self._extents(len(frames))
+        end = 0
+        for port in self._graph.outputs:
+            start, end = end, end + port.width
+            rows = _as_rows(results[port.name], self._layout.outputs[port.name], extents)
+            if port.name in self._layout.last:
+                answers[len(frames) - 1, start:end] = rows[0]
+            elif everything:
+                answers[: len(frames), start:end] = rows
+
+    def _steps(self, frames: Array, answers: Array) -> None:
+        """Go one frame a call, states carried; only the first frame can be compared if the file keeps them inside."""
+        states = self._zero_states()
+        for place in range(len(frames) if self._layout.carries else 1):
+            results = self._call(self._feed(frames[place : place + 1]) | states)
+            rows = [
+                _as_rows(results[port.name], self._layout.outputs[port.name], self._extents(1))[0]
+                for port in self._graph.outputs
+            ]
+            answers[place] = np.concatenate(rows)
+            states = {
+                name: results[self._layout.states[name].output].reshape(array.shape) for name, array in states.items()
             }
-            results = self._call(self._output_names + self._final_names, feed | states)
-            answers.append(np.concatenate([result.ravel() for result in results[: len(self._output_names)]]))
-            states = dict(zip(self._state_names, results[len(self._output_names) :], strict=True))
-        return np.stack(answers)
 
-    def _call(self, outputs: list[str], feed: dict[str, Array]) -> list[Array]:
+    def _call(self, feed: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         try:
-            results: list[Array] = self._session.run(outputs, feed)
+            return dict(zip(self._outputs, self._session.run(self._outputs, feed), strict=True))
         except Exception as error:  # onnxruntime's errors have no common class
-            raise UnsupportedGraph(
-                "", "ONNX model", f"onnxruntime cannot run it: {_first_line(error)}", "repair or export it again"
-            ) from error
-        return results
+            raise _refusal("cannot run it", error) from error
 
 
-def _without(shape: list[Any], axis: int) -> list[Any]:
-    """Leading axes other than ``axis``."""
-    return [size for position, size in enumerate(shape[:-1]) if position != axis]
+def _as_input(rows: Array, axes: Axes, extents: dict[str, int]) -> NDArray[Any]:
+    """Return (T, width) rows in the shape of an input, for every stream the same; without time, the first row."""
+    features = [axis for axis in axes if isinstance(axis, int)]
+    timed = has(axes, TIME)
+    array = (rows if timed else rows[:1]).reshape(-1, *features)
+    place = next((place for place, axis in enumerate(axes) if axis == (TIME,)), 0)
+    batch = [place for place, axis in enumerate(axes) if axis == (BATCH,)]
+    array = np.moveaxis(array, 0, place - sum(other < place for other in batch)) if timed else array[0]
+    array = np.expand_dims(array, tuple(batch))
+    shape = [int(length(axis, extents)) for axis in axes]  # type: ignore[arg-type]  # all sizes are known here
+    return np.ascontiguousarray(np.broadcast_to(array, shape))
 
 
-def _shaped(shape: list[Any], axis: int, frames: int) -> list[int]:
-    sizes = [1] * (len(shape) - 1)
-    sizes[axis] = frames
-    return [*sizes, -1]
+def _as_rows(array: NDArray[Any], axes: Axes, extents: dict[str, int]) -> Array:
+    """Return an output as (T, width) rows of the first stream, or (1, width) if it has no time."""
+    parted = [("", axis) if isinstance(axis, int) else (role, extents[role]) for axis in axes for role in _roles(axis)]
+    roles = [role for role, _ in parted]
+    parts = array.reshape([size for _, size in parted])
+    for place in [place for place, role in enumerate(roles) if role == BATCH][::-1]:
+        parts = parts.take(0, place)
+        del roles[place]
+    rows = np.moveaxis(parts, roles.index(TIME), 0) if TIME in roles else parts[None]
+    return rows.reshape(len(rows), -1)
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
+def _roles(axis: Any) -> tuple[str, ...]:
+    return ("",) if isinstance(axis, int) else axis
+
+
+def _refusal(what: str, error: Exception) -> UnsupportedGraph:
+    return UnsupportedGraph(
+        "", "ONNX model", f"onnxruntime {what}: {onnx_file.first_line(error)}", "repair or export it again"
+    )

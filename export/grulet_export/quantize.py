@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from grulet.format import LEVELS, SILENCE, Matrix
+from grulet.format import LEVELS, SILENCE
+from grulet.operators import Matrix
 from grulet_export.graph import Array
 
 WEIGHTS = ("int8", "f32")

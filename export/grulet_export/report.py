@@ -67,6 +67,7 @@ class Report:
     weight_bytes: int
     frames: int
     comparisons: tuple[Comparison, ...]
+    notes: tuple[str, ...] = ()  # what the conversion decided
 
     def between(self, left: str, right: str) -> tuple[Comparison, ...]:
         """Comparisons of two runs by name, one per output."""
@@ -85,5 +86,7 @@ class Report:
             f"over {self.frames:,} frames:",
             f"{'':<28} {'against':<28} {'output':<12} {'largest':>9} {'RMS':>9} {'SNR dB':>9}",
             *map(str, self.comparisons),
+            *([""] if self.notes else []),
+            *(f"note: {note}" for note in self.notes),
         ]
         return "\n".join(lines)

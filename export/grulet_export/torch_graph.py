@@ -1,52 +1,45 @@
 """torch modules to `grulet_export.graph.Graph`: what a module's forward does to one frame, or why we cannot say.
 
-``torch.fx`` follows the forward once with stand-ins for its arguments; every call it meets is looked up in `MODULES`
-or `FUNCTIONS`. Only what the module returns is looked at. The module itself is left as it was.
+``torch.fx`` follows the forward once with stand-ins for its arguments; every call it meets is looked up in the
+tables of `grulet_export.torch_layers`. Only what the module returns is looked at. The module itself is left as it was.
 """
 
 from __future__ import annotations
 
 import inspect
 import operator
-from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor, fx, nn
-from torch.nn import functional
 
 from grulet_export.canonical import Names, canonical, live
 from grulet_export.errors import Refusal, UnsupportedGraph
-from grulet_export.graph import Activation, Array, Dense, Graph, Gru, Node, Port
-
-RUNS = "grulet runs nn.GRU, nn.Linear, ReLU, LeakyReLU, Sigmoid, Tanh and Softmax, once per frame"
-EVERY_FRAME = "return y, one vector per frame, and pick from the answers of the stream"
-
-
-@dataclass(frozen=True)
-class StateOrigin:
-    """Where the state of one GRU layer lives in the module.
-
-    ``module`` is the path of the nn.GRU below `rooted` (module), ``call`` counts its calls within one forward, and
-    ``layer`` counts its layers.
-    """
-
-    module: str
-    call: int
-    layer: int
+from grulet_export.graph import Graph, Port
+from grulet_export.torch_layers import FUNCTIONS, READS, REASONS, handler_of
+from grulet_export.torch_signals import (
+    EVERY_FRAME,
+    GIVE_EXAMPLE,
+    RUNS,
+    Builder,
+    FinalState,
+    Signal,
+    StateOrigin,
+    Width,
+    input_value,
+)
 
 
 @dataclass(frozen=True)
 class Traced:
     """A module as a graph, and how torch's tensors correspond to it.
 
-    ``arguments`` names the forward's argument of every input port. ``origins`` has one entry for every Gru of
-    ``graph.nodes``, in their order. ``returns`` has one entry for every tensor the module returns, as `tensors` lists
-    them: the output port's name, or None for the final state of a GRU.
+    ``arguments`` names the forward's argument of every input port. ``origins`` has one entry for every state of
+    ``graph.nodes``, in their order (an LSTM has two; reverse cells have none). ``returns`` has one entry for every
+    tensor the module returns, as `tensors` lists them: the output port's name, or None for the final state of a layer.
     """
 
     graph: Graph
@@ -97,12 +90,28 @@ def as_found(module: nn.Module) -> Iterator[None]:
 
 def tensors(returned: Any) -> list[Tensor]:
     """Return the tensors in what a module returned, in the order of `Traced.returns`."""
+    return [tensor for _, tensor in named_leaves(returned)]
+
+
+def named_leaves(returned: Any, name: str | None = None) -> Iterator[tuple[str | None, Any]]:
+    """Yield what lists, tuples and dicts hold, in order, with the name that a dict or a named tuple gives, or None."""
     match returned:
         case Mapping():
-            return [tensor for item in returned.values() for tensor in tensors(item)]
+            for key, item in returned.items():
+                yield from named_leaves(item, str(key))
         case list() | tuple():
-            return [tensor for item in returned for tensor in tensors(item)]
-    return [returned]
+            names = getattr(returned, "_fields", [name] * len(returned))
+            for item_name, item in zip(names, returned, strict=True):
+                yield from named_leaves(item, item_name)
+        case _:
+            yield name, returned
+
+
+def output_names(names: Sequence[str | None], taken: Names) -> list[str]:
+    """Return a free name for every output: its own, else "output", numbered if there are several without."""
+    unnamed = names.count(None)
+    default = iter(["output"] if unnamed == 1 else [f"output{number}" for number in range(unnamed)])
+    return [taken.unique(next(default) if name is None else name) for name in names]
 
 
 # Following the forward -----------------------------------------------------------------------------------------------
@@ -112,7 +121,7 @@ class _Tracer(fx.Tracer):
     """Stops at all modules torch brings, also at the ones we have to refuse, and at what behaves like ours."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return _handler(m) is not None or super().is_leaf_module(m, module_qualified_name)
+        return handler_of(m) is not None or super().is_leaf_module(m, module_qualified_name)
 
 
 def _follow(root: nn.Module, defaults: dict[str, Any]) -> fx.Graph:
@@ -130,45 +139,6 @@ def _follow(root: nn.Module, defaults: dict[str, Any]) -> fx.Graph:
 # Building the graph --------------------------------------------------------------------------------------------------
 
 
-@dataclass
-class _Width:
-    """The width of a signal; unknown until the first layer that says so."""
-
-    size: int | None = None
-
-
-@dataclass(frozen=True)
-class _Signal:
-    """One vector per frame. A signal and an activation of it share their width."""
-
-    value: str
-    width: _Width
-
-
-class _FinalState:
-    """The h_n of a GRU: a stream has it, but no frame can read it."""
-
-
-class _Zeros:
-    """A tensor of zeros, whatever its shape: the state a stream starts from anyway."""
-
-
-@dataclass
-class _Builder:
-    """What is known while the calls are looked at one by one."""
-
-    root: nn.Module
-    nodes: list[Node] = field(default_factory=list)
-    origins: list[StateOrigin] = field(default_factory=list)  # one for every Gru of nodes
-    calls: Counter[str] = field(default_factory=Counter)  # of every module so far, by path
-    batch_first: bool | None = None
-    shared: bool = False  # whether the input of the call now looked at has other readers
-
-    def fresh(self) -> str:
-        """Return the name of the next node's value; it cannot be the name of an input."""
-        return f"node {len(self.nodes)}"
-
-
 def _build(root: nn.Module, example: tuple[Tensor, ...] | None) -> Traced:
     _refuse_changes(root)
     parameters = inspect.signature(root.forward).parameters
@@ -176,14 +146,14 @@ def _build(root: nn.Module, example: tuple[Tensor, ...] | None) -> Traced:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             raise Refusal(f"it takes any number of arguments ('{parameter.name}')", "name every input")
     arguments = [name for name, item in parameters.items() if item.default is item.empty]
-    widths = {argument: _Width() for argument in arguments}
+    widths = {argument: Width() for argument in arguments}
     if example is not None:
         if len(example) != len(arguments):
             raise Refusal(f"there are {len(example)} examples for {len(arguments)} inputs", "give one for each")
-        widths = {name: _Width(tensor.shape[-1]) for name, tensor in zip(arguments, example, strict=True)}
+        widths = {name: Width(_example_width(tensor)) for name, tensor in zip(arguments, example, strict=True)}
 
     calls = _follow(root, {name: item.default for name, item in parameters.items() if name not in widths})
-    builder = _Builder(root)
+    builder = Builder(root, inputs={input_value(argument) for argument in arguments})
     found: dict[fx.Node, Any] = {}
     live = _live(calls)
     for call in calls.nodes:
@@ -191,7 +161,7 @@ def _build(root: nn.Module, example: tuple[Tensor, ...] | None) -> Traced:
         if call.op == "placeholder" and name in widths:
             if call not in live:
                 raise Refusal(f"its argument '{name}' does not reach what it returns", "remove the argument")
-            found[call] = _Signal(f"input {name}", widths[name])
+            found[call] = Signal(input_value(name), widths[name])
         elif call in live:
             args, kwargs = fx.node.map_arg((call.args, call.kwargs), found.get)
             builder.shared = any(len(maker.users) > 1 for maker in call.all_input_nodes)
@@ -201,11 +171,20 @@ def _build(root: nn.Module, example: tuple[Tensor, ...] | None) -> Traced:
                 raise refusal.at(name, kind) from refusal
         builder.calls[name] += call.op == "call_module"
 
-    leaves = list(_leaves(found[next(iter(reversed(calls.nodes)))], None))
+    leaves = list(_leaves(found[next(iter(reversed(calls.nodes)))]))
     graph = _graph(builder, widths, leaves)
     ports = iter(graph.outputs)
-    returns = tuple(next(ports).name if isinstance(leaf, _Signal) else None for _, leaf in leaves)
+    returns = tuple(next(ports).name if isinstance(leaf, Signal) else None for _, leaf in leaves)
     return Traced(graph, builder.batch_first is not False, tuple(arguments), tuple(builder.origins), returns)
+
+
+def _example_width(tensor: Tensor) -> int:
+    """Return how many features a frame of an example has; tokens (batch, time) are one a frame."""
+    if tensor.is_floating_point():
+        return int(tensor.shape[-1])
+    if tensor.ndim > 2:
+        raise Refusal("it takes several tokens a frame", "grulet follows tokens (batch, time)")
+    return 1
 
 
 def _live(calls: fx.Graph) -> set[fx.Node]:
@@ -228,7 +207,7 @@ def _described(root: nn.Module, call: fx.Node) -> tuple[str, str]:
     return call.name, getattr(call.target, "__name__", str(call.target))
 
 
-def _look_up(builder: _Builder, call: fx.Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _look_up(builder: Builder, call: fx.Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Return what one call gives, adding to the builder's nodes what it does once per frame."""
     name, kind = _described(builder.root, call)
     target = call.target
@@ -241,7 +220,7 @@ def _look_up(builder: _Builder, call: fx.Node, args: tuple[Any, ...], kwargs: di
     before: tuple[Any, ...] = (builder, name)
     if call.op == "call_module":
         module = builder.root.get_submodule(name)
-        handler = _handler(module)
+        handler = handler_of(module)
         _refuse_changes(module)
         before = (builder, name, module)
     else:
@@ -263,24 +242,27 @@ def _refuse_changes(module: nn.Module) -> None:
         raise Refusal("its forward was replaced after it was made", "derive a class with that forward")
 
 
-def _graph(builder: _Builder, widths: Mapping[str, _Width], leaves: list[tuple[str | None, Any]]) -> Graph:
-    """Return the graph in canonical form; its Grus are in the order of the builder's origins."""
-    signals = [(name, leaf) for name, leaf in leaves if isinstance(leaf, _Signal)]
+def _graph(builder: Builder, widths: Mapping[str, Width], leaves: list[tuple[str | None, Any]]) -> Graph:
+    """Return the graph in canonical form; its states are in the order of the builder's origins."""
+    signals = [(name, leaf) for name, leaf in leaves if isinstance(leaf, Signal)]
     if not signals:
         raise Refusal("it returns nothing per frame, only final states", EVERY_FRAME)
     for name, width in widths.items():
         if width.size is None:
-            raise Refusal(f"the width of its input '{name}' is unknown", "give an example input")
+            raise Refusal(f"the width of its input '{name}' is unknown", GIVE_EXAMPLE)
     names = Names()  # one for both, since ONNX has no tensor that is an input and another that is an output
     inputs = [
-        Port(names.unique("input" if len(widths) == 1 else name), f"input {name}", _size(width))
+        Port(
+            names.unique("input" if len(widths) == 1 else name),
+            input_value(name),
+            width.known,
+            builder.tokens.get(input_value(name), 0),
+        )
         for name, width in widths.items()
     ]
-    unnamed = sum(name is None for name, _ in signals)
-    default = iter(["output"] if unnamed == 1 else [f"output{number}" for number in range(unnamed)])
     outputs = [
-        Port(names.unique(next(default) if name is None else name), signal.value, _size(signal.width))
-        for name, signal in signals
+        Port(name, signal.value, signal.width.known)
+        for name, (_, signal) in zip(output_names([name for name, _ in signals], names), signals, strict=True)
     ]
     graph = Graph(tuple(inputs), tuple(outputs), tuple(builder.nodes), source_sha256="")
     alive = {node.output for node in live(graph)}
@@ -291,285 +273,9 @@ def _graph(builder: _Builder, widths: Mapping[str, _Width], leaves: list[tuple[s
     return canonical(graph)
 
 
-def _leaves(value: Any, name: str | None) -> Iterator[tuple[str | None, _Signal | _FinalState]]:
-    """Yield what the module returns, in the order of `tensors`, with the name a dict or a named tuple gives."""
-    match value:
-        case _Signal() | _FinalState():
-            yield name, value
-        case Mapping():
-            for key, item in value.items():
-                yield from _leaves(item, str(key))
-        case list() | tuple():
-            names = getattr(value, "_fields", [name] * len(value))
-            for item_name, item in zip(names, value, strict=True):
-                yield from _leaves(item, item_name)
-        case _:
-            raise Refusal(f"it returns a {type(value).__name__} that is not computed from frames", EVERY_FRAME)
-
-
-# Handlers ------------------------------------------------------------------------------------------------------------
-
-
-def _frames(value: Any) -> _Signal:
-    """Return an argument that must be one vector per frame."""
-    match value:
-        case _Signal():
-            return value
-        case _FinalState():
-            raise Refusal("it uses the final state (h_n), which a stream has only after its last frame", EVERY_FRAME)
-        case tuple():
-            raise Refusal("it takes the pair (y, h_n) that a GRU returns", "take y: y, _ = gru(x)")
-    raise Refusal("its input is not computed from frames", RUNS)
-
-
-def _size(width: _Width) -> int:
-    """Return a width that is known by now."""
-    assert width.size is not None
-    return width.size
-
-
-def _takes(frames: _Signal, width: int) -> None:
-    """Note that a signal has this width, or refuse it for having another."""
-    if frames.width.size not in (None, width):
-        raise Refusal(f"it takes {width} features, but is given {frames.width.size}", "make the widths agree")
-    frames.width.size = width
-
-
-def _array(tensor: Any, what: str) -> Array:
-    """Return a copy of a parameter, which must be finite float32."""
-    if not isinstance(tensor, Tensor):
-        raise Refusal(f"its {what} is not a tensor of the module", "make it a parameter or a buffer")
-    if tensor.dtype != torch.float32:
-        kind = str(tensor.dtype).removeprefix("torch.")
-        raise Refusal(f"its {what} is {kind}", "convert the module to float32: module.float()")
-    if tensor.is_meta:
-        raise Refusal(f"its {what} has no numbers (device meta)", "load the weights first")
-    array: Array = tensor.detach().cpu().contiguous().numpy().copy()
-    if not np.isfinite(array).all():
-        raise Refusal(f"its {what} holds NaN or infinity", "look into the training: such weights give no answer")
-    return array
-
-
-def _gru(builder: _Builder, name: str, module: nn.GRU, input: Any, hx: Any = None) -> tuple[_Signal, _FinalState]:
-    frames = _frames(input)
-    if module.bidirectional:
-        raise Refusal("it is bidirectional, so it needs the end of the sequence first", "train a forward GRU")
-    if module.proj_size:
-        raise Refusal("it projects its state (proj_size)", "train it without proj_size")
-    if hx is not None and not isinstance(hx, _Zeros):
-        raise Refusal("it is given an initial state", "leave it out: a stream starts from zeros and keeps its state")
-    if builder.batch_first not in (None, module.batch_first):
-        raise Refusal(
-            f"its batch_first is {module.batch_first}, unlike that of a GRU before it, so one of them takes sequences "
-            "for frames",
-            "give all GRUs the same batch_first",
-        )
-    builder.batch_first = module.batch_first
-    _takes(frames, module.input_size)
-    units = module.hidden_size
-
-    def gates(parameter: str, *shape: int) -> Array:
-        """Return (3, units, ...) a parameter in the order z r n; torch has r z n."""
-        array = _array(getattr(module, parameter), parameter)
-        return np.ascontiguousarray(array.reshape(3, units, *shape)[[1, 0, 2]])
-
-    for layer in range(module.num_layers):
-        value = builder.fresh()
-        nothing = np.zeros((3, units), np.float32)
-        builder.origins.append(StateOrigin(name, builder.calls[name], layer))
-        builder.nodes.append(
-            Gru(
-                f"{name}.layer{layer}",
-                frames.value,
-                value,
-                input_weights=gates(f"weight_ih_l{layer}", _size(frames.width)),
-                recurrent_weights=gates(f"weight_hh_l{layer}", units),
-                input_bias=gates(f"bias_ih_l{layer}") if module.bias else nothing,
-                recurrent_bias=gates(f"bias_hh_l{layer}") if module.bias else nothing,
-                initial_state=np.zeros(units, np.float32),
-            )
-        )
-        frames = _Signal(value, _Width(units))  # dropout between the layers is for training alone
-    return frames, _FinalState()
-
-
-def _linear(builder: _Builder, name: str, module: nn.Linear, input: Any) -> _Signal:
-    return _dense(builder, name, input, module.weight, module.bias)
-
-
-def _functional_linear(builder: _Builder, name: str, input: Any, weight: Any, bias: Any = None) -> _Signal:
-    return _dense(builder, name, input, weight, bias)
-
-
-def _dense(builder: _Builder, name: str, input: Any, weight: Any, bias: Any) -> _Signal:
-    frames = _frames(input)
-    weights = _array(weight, "weight")
-    if weights.ndim != 2:
-        raise Refusal(f"its weight has {weights.ndim} axes", "use a weight of (units, inputs)")
-    units, inputs = weights.shape
-    _takes(frames, inputs)
-    value = builder.fresh()
-    biases = np.zeros(units, np.float32) if bias is None else _array(bias, "bias")
-    if biases.shape != (units,):
-        raise Refusal(f"its bias has the shape {biases.shape}", f"use a bias of ({units},)")
-    builder.nodes.append(Dense(name, frames.value, value, weights, biases))
-    return _Signal(value, _Width(units))
-
-
-def _activation(
-    builder: _Builder, name: str, input: Any, function: str, alpha: float = 0.0, inplace: bool = False
-) -> _Signal:
-    frames = _frames(input)
-    if inplace and builder.shared:
-        raise Refusal("it works in place on a tensor that others read too", "use inplace=False")
-    value = builder.fresh()
-    # The slope as ONNX keeps it.
-    builder.nodes.append(Activation(name, frames.value, value, function, float(np.float32(alpha))))
-    return _Signal(value, frames.width)
-
-
-def _softmax(builder: _Builder, name: str, input: Any, dim: int | None = None, dtype: Any = None) -> _Signal:
-    if dim not in (-1, 2):
-        raise Refusal(f"its dim is {dim}, not the features", "use dim=-1, the probabilities of one frame")
-    if dtype not in (None, torch.float32):
-        raise Refusal(f"it converts to {dtype}", "leave dtype out")
-    return _activation(builder, name, input, "softmax")
-
-
-def _functional_softmax(
-    builder: _Builder, name: str, input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None
-) -> _Signal:
-    return _softmax(builder, name, input, dim, dtype)
-
-
-def _functional_leaky_relu(
-    builder: _Builder, name: str, input: Any, negative_slope: float = 0.01, inplace: bool = False
-) -> _Signal:
-    return _activation(builder, name, input, "leaky_relu", negative_slope, inplace)
-
-
-def _functional_dropout(
-    builder: _Builder, name: str, input: Any, p: float = 0.5, training: bool = True, inplace: bool = False
-) -> Any:
-    if training and p:
-        raise Refusal("it drops values in evaluation too", "pass training=self.training, or use nn.Dropout")
-    return input
-
-
-def _elementwise(function: str) -> Handler:
-    def handler(builder: _Builder, name: str, input: Any, inplace: bool = False) -> _Signal:
-        return _activation(builder, name, input, function, inplace=inplace)
-
-    return handler
-
-
-def _module_elementwise(function: str) -> Handler:
-    def handler(builder: _Builder, name: str, module: nn.Module, input: Any) -> _Signal:
-        return _activation(builder, name, input, function, inplace=bool(getattr(module, "inplace", False)))
-
-    return handler
-
-
-def _module_leaky_relu(builder: _Builder, name: str, module: nn.LeakyReLU, input: Any) -> _Signal:
-    return _activation(builder, name, input, "leaky_relu", module.negative_slope, module.inplace)
-
-
-def _module_softmax(builder: _Builder, name: str, module: nn.Softmax, input: Any) -> _Signal:
-    return _softmax(builder, name, input, module.dim)
-
-
-def _module_pass_on(builder: _Builder, name: str, module: nn.Module, input: Any) -> Any:
-    return input
-
-
-def _pass_on(builder: _Builder, name: str, input: Any) -> Any:
-    return input
-
-
-def _item(builder: _Builder, name: str, value: Any, index: Any) -> Any:
-    if isinstance(value, tuple) and index in (0, 1, -1, -2):
-        return value[index]
-    if isinstance(value, _FinalState):
-        _frames(value)
-    raise Refusal("it takes some frames or some features out of the sequence", EVERY_FRAME)
-
-
-def _zeros(builder: _Builder, name: str, *args: Any, **kwargs: Any) -> _Zeros:
-    return _Zeros()
-
-
-def _to(builder: _Builder, name: str, value: Any, *args: Any, **kwargs: Any) -> _Zeros:
-    if isinstance(value, _Zeros):
-        return value
-    raise Refusal("it changes the type or the device of frames", "keep frames float32 where they are")
-
-
-Handler: TypeAlias = Callable[..., Any]  # (builder, name of the call, [module,] arguments of the call)
-
-#: What the layers mean. A subclass means the same unless it has a forward of its own.
-MODULES: dict[type[nn.Module], Handler] = {
-    nn.Dropout: _module_pass_on,
-    nn.GRU: _gru,
-    nn.Identity: _module_pass_on,
-    nn.LeakyReLU: _module_leaky_relu,
-    nn.Linear: _linear,
-    nn.ReLU: _module_elementwise("relu"),
-    nn.Sigmoid: _module_elementwise("sigmoid"),
-    nn.Softmax: _module_softmax,
-    nn.Tanh: _module_elementwise("tanh"),
-}
-
-#: What functions, and methods of a tensor (by name), mean.
-FUNCTIONS: dict[Any, Handler] = {
-    operator.getitem: _item,
-    functional.dropout: _functional_dropout,
-    functional.leaky_relu: _functional_leaky_relu,
-    functional.linear: _functional_linear,
-    functional.relu: _elementwise("relu"),
-    functional.sigmoid: _elementwise("sigmoid"),
-    functional.softmax: _functional_softmax,
-    functional.tanh: _elementwise("tanh"),
-    torch.relu: _elementwise("relu"),
-    torch.sigmoid: _elementwise("sigmoid"),
-    torch.softmax: _softmax,
-    torch.tanh: _elementwise("tanh"),
-    torch.zeros: _zeros,
-    torch.zeros_like: _zeros,
-    "clone": _pass_on,
-    "contiguous": _pass_on,
-    "detach": _pass_on,
-    "new_zeros": _zeros,
-    "relu": _elementwise("relu"),
-    "sigmoid": _elementwise("sigmoid"),
-    "softmax": _softmax,
-    "tanh": _elementwise("tanh"),
-    "to": _to,
-}
-
-#: How many of its inputs a call needs to be looked at; all others need them all. Sizes and devices mean nothing here.
-READS: dict[Any, int] = {torch.zeros: 0, torch.zeros_like: 0, "new_zeros": 0, "to": 1}
-
-_OTHER_LAYER = ("only GRU layers are supported", "train a GRU of the same size")
-_SEVERAL_FRAMES = ("it looks at several frames at once", RUNS)
-_SKIP = ("it combines signals", f"skip connections and arithmetic between layers are not supported: {RUNS}")
-_MOVES = ("it moves or merges axes", "drop it: Linear and activations take (batch, time, features) as it is")
-_SHAPE = ("it looks at the shape of the data", "let the forward make the same calls for all shapes")
-
-#: Why common layers and functions are refused, by the name of their kind, and what would work.
-REASONS: dict[str, tuple[str, str]] = {
-    **dict.fromkeys(("LSTM", "RNN", "GRUCell", "LSTMCell", "RNNCell"), _OTHER_LAYER),
-    **dict.fromkeys(("Conv1d", "Conv2d", "MultiheadAttention", "mean", "sum", "cumsum"), _SEVERAL_FRAMES),
-    **dict.fromkeys(("add", "sub", "mul", "cat", "stack", "iadd"), _SKIP),
-    **dict.fromkeys(("transpose", "permute", "reshape", "view", "flatten", "squeeze", "unsqueeze"), _MOVES),
-    **dict.fromkeys(("size", "getattr", "dim"), _SHAPE),
-    "BatchNorm1d": ("it is not supported", "fold it into the Linear beside it"),
-    "LayerNorm": ("it is not supported", RUNS),
-}
-
-
-def _handler(module: nn.Module) -> Handler | None:
-    """Return what to do with a module, None if that is not known."""
-    for kind in type(module).__mro__:
-        if kind in MODULES and type(module).forward is kind.forward:
-            return MODULES[kind]
-    return None
+def _leaves(returned: Any) -> Iterator[tuple[str | None, Signal | FinalState]]:
+    """Yield what the module returns, in the order of `tensors`, with its names."""
+    for name, leaf in named_leaves(returned):
+        if not isinstance(leaf, Signal | FinalState):
+            raise Refusal(f"it returns a {type(leaf).__name__} that is not computed from frames", EVERY_FRAME)
+        yield name, leaf

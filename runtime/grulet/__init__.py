@@ -11,7 +11,7 @@ Needs numpy and cffi.  Making `.grulet` files from torch or ONNX models is `grul
 
 from typing import TYPE_CHECKING, Any
 
-from grulet.errors import FormatError, FrameError, GruletError, IsaError, StateError
+from grulet.errors import FormatError, FrameError, GruletError, IsaError, SequenceError, StateError
 from grulet.kernel import isa, isas, use_isa, version
 from grulet.model import Model, load
 from grulet.pool import Pool
@@ -31,6 +31,7 @@ __all__ = [
     "OperatorInfo",
     "Pool",
     "Port",
+    "SequenceError",
     "StateError",
     "Stream",
     "__version__",

@@ -10,7 +10,11 @@ class FormatError(GruletError, ValueError):
 
 
 class FrameError(GruletError, ValueError):
-    """A frame was refused (wrong shape, wrong dtype, NaN or Inf); the stream's state has not changed."""
+    """A frame was refused (shape, dtype, NaN or Inf, a number that is no token); the state has not changed."""
+
+
+class SequenceError(GruletError, ValueError):
+    """The model has layers that run from the last frame to the first: it runs whole sequences and cannot step."""
 
 
 class StateError(GruletError, ValueError):

@@ -10,13 +10,46 @@ from __future__ import annotations
 import json
 import struct
 import zlib
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from grulet.errors import FormatError
+from grulet.operators import (
+    KINDS,
+    NONE,
+    Activation,
+    Affine,
+    AnyOperator,
+    Binary,
+    Cell,
+    Concat,
+    Dense,
+    Depthwise,
+    Embedding,
+    FirstFrame,
+    Floats,
+    Gru,
+    History,
+    LayerNorm,
+    Lstm,
+    Matrix,
+    Operator,
+    Port,
+    PRelu,
+    Program,
+    Rnn,
+    Select,
+    Slice,
+    StateRead,
+    StateWrite,
+    Text,
+    Value,
+    initial_state,
+    state_floats,
+)
 from grulet.tables import ALIGN, HEADER, MAX_RECORDS, OP, PORT, STATE, VALUE, Tables, tables_of
 
 MAGIC = b"\x89GRULET\n"
@@ -26,139 +59,23 @@ GROUP = 4  # inputs
 SPAN = 512  # inputs whose integer products are summed exactly in int32
 MAX_WIDTH = 65536
 SILENCE = np.float32(2.0**-100)  # an input peak below this counts as silence
-NONE = 0xFFFFFFFF
 
 WEIGHTS = ("none", "f32", "int8")
 ACTIVATIONS = ("f32", "int16", "int8")
 LEVELS = {"int16": 32767, "int8": 127}
-FUNCTIONS = ("none", "relu", "leaky_relu", "sigmoid", "tanh", "softmax")
-KINDS = {1: "gru", 2: "dense", 3: "activation"}
+FUNCTIONS = (
+    "none", "relu", "leaky_relu", "sigmoid", "tanh", "softmax", "clip", "elu", "hard_sigmoid", "softplus", "softsign",
+    "thresholded_relu", "exp", "log", "sqrt", "abs", "reciprocal", "add", "sub", "mul", "div", "min", "max",
+)  # fmt: skip
+CLASSES = {number: kind for kind, (number, _) in KINDS.items()}
 
-Floats: TypeAlias = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Value:
-    """A float32 vector of ``width`` elements at ``offset`` (in elements) of the frame's arena."""
-
-    offset: int
-    width: int
-
-
-@dataclass(frozen=True)
-class Port:
-    """A named input or output: a slice of the model's input or output vector."""
-
-    name: str
-    value: int
-
-
-@dataclass(frozen=True)
-class Matrix:
-    """Weights of one operand.
-
-    ``values``: (sets, units, inputs), float32, or int8 in [-127, 127] with ``scale`` (sets, units) float32; an int8
-    weight means ``values * scale``, where a recurrent matrix's scale already holds the level of the hidden state
-    (1 / 32767 or 1 / 127).
-    """
-
-    values: NDArray[np.float32] | NDArray[np.int8]
-    scale: Floats | None = None
-
-
-@dataclass(frozen=True)
-class Operator:
-    """What all operators have: a name for humans, an input value and an output value (indices)."""
-
-    name: str
-    input: int
-    output: int
-
-
-@dataclass(frozen=True)
-class Gru(Operator):
-    """A GRU layer, linear_before_reset=1, gates z, r, n.
-
-    ``bias`` (4, units): z (input and recurrent bias added), r (likewise), n's input bias, n's recurrent bias.
-    ``input_peak``: the static range of a quantized input, 0 for each frame's own largest magnitude.
-    """
-
-    weights: str
-    activations: str
-    input_matrix: Matrix
-    recurrent_matrix: Matrix
-    bias: Floats
-    initial_state: Floats
-    input_peak: float = 0.0
-
-    @property
-    def matrices(self) -> tuple[Matrix, ...]:
-        """The operator's matrices, in the order of the file."""
-        return self.input_matrix, self.recurrent_matrix
-
-
-@dataclass(frozen=True)
-class Dense(Operator):
-    """``function(matrix @ x + bias)``; ``bias`` (1, units), ``matrix.values`` (1, units, inputs)."""
-
-    weights: str
-    activations: str
-    matrix: Matrix
-    bias: Floats
-    function: str = "none"
-    alpha: float = 0.0
-    input_peak: float = 0.0
-
-    @property
-    def matrices(self) -> tuple[Matrix, ...]:
-        """The operator's matrices, in the order of the file."""
-        return (self.matrix,)
-
-
-@dataclass(frozen=True)
-class Activation(Operator):
-    """A function applied to a vector."""
-
-    function: str
-    alpha: float = 0.0
-
-
-AnyOperator: TypeAlias = Gru | Dense | Activation
-
-
-@dataclass(frozen=True)
-class Text:
-    """What humans read: JSON at the end of the tables."""
-
-    exporter: str
-    source_sha256: str
-    metadata: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Program:
-    """A whole file."""
-
-    inputs: tuple[Port, ...]
-    outputs: tuple[Port, ...]
-    values: tuple[Value, ...]
-    operators: tuple[AnyOperator, ...]
-    arena_floats: int
-    text: Text
-
-    def width(self, value: int) -> int:
-        """Elements of a value."""
-        return self.values[value].width
-
-    @property
-    def input_width(self) -> int:
-        """Elements of the input vector of a frame."""
-        return sum(self.width(port.value) for port in self.inputs)
-
-    @property
-    def output_width(self) -> int:
-        """Elements of the output vector of a frame."""
-        return sum(self.width(port.value) for port in self.outputs)
+#: How the sets of rows of an operator with blocks of weights lie: sets of one panel each, and rows of biases.
+PANELS: dict[type[Operator], tuple[tuple[int, ...], int]] = {
+    Gru: ((3,), 4),
+    Lstm: ((3, 1), 4),
+    Rnn: ((1,), 1),
+    Dense: ((1,), 1),
+}
 
 
 # ---- weight blocks ------------------------------------------------------------------------------------------------
@@ -190,50 +107,65 @@ def _padded(data: bytes) -> bytes:
     return data + bytes(-len(data) % ALIGN)
 
 
-def _panel(matrix: Matrix, first: int, width: int) -> bytes:
+def _by_panel(array: NDArray[Any], sets: tuple[int, ...]) -> list[NDArray[Any]]:
+    """Axis 0, the sets, cut into those of each panel."""
+    return np.split(array, np.cumsum(sets)[:-1])
+
+
+def _panel(rows: NDArray[Any], quantized: bool) -> bytes:
     """int8: [group][set][row][4 inputs]; float32: [group][set][4 inputs][row]; zero-padded to 64 bytes."""
-    rows = _rows(matrix.values, first, width)
-    sets, _, inputs = rows.shape
+    sets, width, inputs = rows.shape
     rows = np.pad(rows, ((0, 0), (0, 0), (0, -inputs % GROUP)))
     grouped = rows.reshape(sets, width, -1, GROUP)
-    order = (2, 0, 3, 1) if matrix.scale is None else (2, 0, 1, 3)
-    return _padded(_bytes(grouped.transpose(order)))
+    return _padded(_bytes(grouped.transpose((2, 0, 1, 3) if quantized else (2, 0, 3, 1))))
 
 
-def _row_sums(matrix: Matrix, first: int, width: int) -> bytes:
+def _row_sums(rows: NDArray[Any]) -> bytes:
     """int32 [span][set][row]: sums of the weights of each span of 512 inputs."""
-    rows = _rows(matrix.values, first, width).astype(np.int32)
     spans = [rows[:, :, at : at + SPAN].sum(axis=2, dtype=np.int32) for at in range(0, rows.shape[2], SPAN)]
     return _bytes(np.stack(spans))
 
 
-def _block(op: Gru | Dense, first: int, width: int) -> bytes:
+def _block(op: Cell | Dense, first: int, width: int) -> bytes:
     """Panels, scales, biases, row sums of ``width`` rows; zero-padded to 64 bytes."""
-    matrices = op.matrices
-    parts = [_panel(matrix, first, width) for matrix in matrices]
-    quantized = [matrix for matrix in matrices if matrix.scale is not None]
-    parts += [_bytes(_rows(matrix.scale, first, width)) for matrix in quantized if matrix.scale is not None]
+    sets, _ = PANELS[type(op)]
+    panels = [part for matrix in op.matrices for part in _by_panel(_rows(matrix.values, first, width), sets)]
+    scales = [_rows(matrix.scale, first, width) for matrix in op.matrices if matrix.scale is not None]
+    parts = [_panel(rows, bool(scales)) for rows in panels]
+    parts += map(_bytes, scales)
     parts.append(_bytes(_rows(op.bias, first, width)))
-    parts += [_row_sums(matrix, first, width) for matrix in quantized]
+    parts += [_row_sums(rows) for rows in panels if scales]
     return _padded(b"".join(parts))
 
 
 def weight_data(op: AnyOperator) -> bytes:
-    """All blocks of an operator, in the order in which a step reads them."""
-    if isinstance(op, Activation):
-        return b""
-    return b"".join(_block(op, first, width) for first, width in blocks(op.bias.shape[1]))
+    """What an operator keeps in the data section, in the order in which a step reads it."""
+    match op:
+        case Cell() | Dense():
+            return b"".join(_block(op, first, width) for first, width in blocks(op.bias.shape[1]))
+        case Affine() | LayerNorm():
+            return _padded(_bytes(op.scale) + _bytes(op.shift))
+        case PRelu():
+            return _padded(_bytes(op.slopes))
+        case Select():
+            return _padded(_bytes(op.indices))
+        case Depthwise():
+            return _padded(_bytes(op.taps) + _bytes(op.bias))
+        case Embedding():
+            scale = b"" if op.table.scale is None else _padded(_bytes(op.table.scale))
+            return _padded(_bytes(op.table.values)) + scale
+    return b""
 
 
 class _Cursor:
-    """Reads arrays off a block."""
+    """Reads arrays off the data of an operator."""
 
     def __init__(self, data: memoryview) -> None:
         self.data = data
         self.at = 0
 
     def take(self, dtype: str, *shape: int) -> NDArray[Any]:
-        count = int(np.prod(shape))
+        count = int(np.prod(shape, dtype=np.int64))
         size = count * np.dtype(dtype).itemsize
         if self.at + size > len(self.data):
             raise FormatError("the weights of an operator end outside the data section")
@@ -245,23 +177,29 @@ class _Cursor:
         self.at = _round_up(self.at, ALIGN)
 
 
-def _read_weights(
-    data: memoryview, sets: int, biases: int, units: int, inputs: tuple[int, ...], quantized: bool
+def _read_panel(cursor: _Cursor, sets: int, width: int, inputs: int, quantized: bool) -> NDArray[Any]:
+    groups = _round_up(inputs, GROUP) // GROUP
+    if quantized:
+        panel = cursor.take("i1", groups, sets, width, GROUP).transpose(1, 2, 0, 3)
+    else:
+        panel = cursor.take("<f4", groups, sets, GROUP, width).transpose(1, 3, 0, 2)
+    cursor.align()
+    return panel.reshape(sets, width, groups * GROUP)[:, :, :inputs]
+
+
+def _read_blocks(
+    data: memoryview, kind: type[Operator], units: int, inputs: tuple[int, ...], quantized: bool
 ) -> tuple[list[Matrix], Floats]:
-    """Undo `weight_data`: matrices and biases of an operator whose matrices have the given numbers of inputs."""
+    """Undo `_block`: matrices and biases of an operator whose matrices have the given numbers of inputs."""
+    panels, biases = PANELS[kind]
+    sets = sum(panels)
     cursor = _Cursor(data)
     values: list[list[NDArray[Any]]] = [[] for _ in inputs]
     scales: list[list[NDArray[Any]]] = [[] for _ in inputs]
     bias: list[NDArray[Any]] = []
     for _, width in blocks(units):
         for m, n in enumerate(inputs):
-            groups = _round_up(n, GROUP) // GROUP
-            if quantized:
-                panel = cursor.take("i1", groups, sets, width, GROUP).transpose(1, 2, 0, 3)
-            else:
-                panel = cursor.take("<f4", groups, sets, GROUP, width).transpose(1, 3, 0, 2)
-            values[m].append(panel.reshape(sets, width, groups * GROUP)[:, :, :n])
-            cursor.align()
+            values[m].append(np.concatenate([_read_panel(cursor, part, width, n, quantized) for part in panels]))
         if quantized:
             for m in range(len(inputs)):
                 scales[m].append(cursor.take("<f4", sets, width))
@@ -304,19 +242,36 @@ def _port(port: Port) -> bytes:
     name = port.name.encode()
     if not name or len(name) > 51 or b"\0" in name:
         raise FormatError(f"port name {port.name!r} must be 1 to 51 bytes of UTF-8 without NUL")
-    return PORT.pack(port.value, 0, 0, name)
+    return PORT.pack(port.value, int(port.tokens > 0), port.tokens, name)
+
+
+def _parameter(op: AnyOperator) -> int:
+    match op:
+        case Activation():
+            return op.size
+        case Slice():
+            return op.first
+        case Embedding():
+            return len(op.table.values)
+        case LayerNorm():
+            return len(op.scale)
+        case History():
+            return op.dilation
+    return 0
+
+
+def _beta(op: AnyOperator) -> float:
+    return op.input_peak if isinstance(op, Cell | Dense) else getattr(op, "beta", 0.0)
 
 
 def _op_record(program: Program, op: AnyOperator, state: int, data: int, data_bytes: int) -> bytes:
-    kind = {Gru: 1, Dense: 2, Activation: 3}[type(op)]
-    weights = "none" if isinstance(op, Activation) else op.weights
-    activations = "f32" if isinstance(op, Activation) else op.activations
-    function = "none" if isinstance(op, Gru) else op.function
     return OP.pack(
-        kind, op.input, op.output, NONE, WEIGHTS.index(weights), ACTIVATIONS.index(activations),
-        program.width(op.input), program.width(op.output), FUNCTIONS.index(function),
-        0.0 if isinstance(op, Gru) else op.alpha, 0.0 if isinstance(op, Activation) else op.input_peak,
-        state, data, data_bytes, 0, 0,
+        KINDS[type(op)][0], op.input, op.output, getattr(op, "second_input", NONE),
+        WEIGHTS.index(getattr(op, "weights", "none")), ACTIVATIONS.index(getattr(op, "activations", "f32")),
+        0 if op.input == NONE else program.width(op.input), program.width(op.output),
+        FUNCTIONS.index(getattr(op, "function", "none")),
+        op.epsilon if isinstance(op, LayerNorm) else getattr(op, "alpha", 0.0), _beta(op),
+        state, data, data_bytes, _parameter(op), op.loop << 1 | op.reverse,
     )  # fmt: skip
 
 
@@ -327,29 +282,29 @@ def write(program: Program) -> bytes:
     docs/format.md, opening the file tells.
     """
     text = _text(program)
-    gru_layers = [(o, op) for o, op in enumerate(program.operators) if isinstance(op, Gru)]
+    owners = [o for o, op in enumerate(program.operators) if state_floats(program, op)]
     tables = HEADER.size + PORT.size * (len(program.inputs) + len(program.outputs))
-    tables += OP.size * len(program.operators) + STATE.size * len(gru_layers) + VALUE.size * len(program.values)
+    tables += OP.size * len(program.operators) + STATE.size * len(owners) + VALUE.size * len(program.values)
     data_start = _round_up(tables + len(text), ALIGN)
 
     data = bytearray()
     ops = []
-    state_of = {o: s for s, (o, _) in enumerate(gru_layers)}
+    state_of = {o: s for s, o in enumerate(owners)}
     for o, op in enumerate(program.operators):
         weights = weight_data(op)
-        ops.append(
-            _op_record(program, op, state_of.get(o, NONE), data_start + len(data) if weights else 0, len(weights))
-        )
+        state = state_of.get(op.reader if isinstance(op, StateWrite) else o, NONE)
+        ops.append(_op_record(program, op, state, data_start + len(data) if weights else 0, len(weights)))
         data += weights
     states = []
-    state_floats = 0
-    for o, op in gru_layers:
+    floats = 0
+    for o in owners:
+        values = initial_state(program, program.operators[o])
         initial = 0
-        if op.initial_state.any():
+        if values.any():
             initial = data_start + len(data)
-            data += _padded(_bytes(op.initial_state))
-        states.append(STATE.pack(o, state_floats, len(op.initial_state), initial))
-        state_floats += len(op.initial_state)
+            data += _padded(_bytes(values))
+        states.append(STATE.pack(o, floats, len(values), initial))
+        floats += len(values)
 
     file_bytes = data_start + len(data)
     if file_bytes > 0x7FFFFFFF:
@@ -357,7 +312,7 @@ def write(program: Program) -> bytes:
     counts = (len(program.inputs), len(program.outputs), len(program.values), len(ops), len(states))
     if max(counts) > MAX_RECORDS:
         raise FormatError(f"a table has {max(counts)} records; the format allows {MAX_RECORDS}")
-    header = [MAGIC, VERSION, 0, file_bytes, *counts, program.arena_floats, state_floats, len(text), data_start]
+    header = [MAGIC, VERSION, 0, file_bytes, *counts, program.arena_floats, floats, len(text), data_start]
     header += [len(data), 0]
     body = b"".join(map(_port, program.inputs + program.outputs)) + b"".join(ops) + b"".join(states)
     body += b"".join(VALUE.pack(value.offset, value.width) for value in program.values) + text
@@ -367,8 +322,6 @@ def write(program: Program) -> bytes:
 
 
 # ---- reading --------------------------------------------------------------------------------------------------------
-
-
 def check_envelope(data: memoryview) -> None:
     """Magic, version, size and checksum, in the order of docs/format.md; `FormatError` names what is wrong."""
     if len(data) == 0:
@@ -390,33 +343,99 @@ def check_envelope(data: memoryview) -> None:
         raise FormatError("the file is damaged: its checksum does not match (copy or export it again)")
 
 
+class _Record:
+    """One operator's record, with its numbers given names."""
+
+    def __init__(self, tables: Tables, o: int) -> None:
+        (
+            kind, self.input, self.output, self.second_input, weights, activations, self.inputs, self.units, function,
+            self.alpha, self.beta, self.state, self.data, self.data_bytes, self.parameter, self.schedule,
+        ) = tables.records[o]  # fmt: skip
+        self.tables, self.name, self.where = tables, tables.names[o], f"operator {o} ({tables.names[o]!r})"
+        values = len(tables.values)
+        known = kind in CLASSES and weights < len(WEIGHTS) and activations < len(ACTIVATIONS)
+        if not known or function >= len(FUNCTIONS) or self.output >= values or not 0 <= self.state <= NONE:
+            raise FormatError(f"{self.where} has an unknown kind, format, function or value")
+        self.kind = CLASSES[kind]
+        self.weights, self.activations, self.function = WEIGHTS[weights], ACTIVATIONS[activations], FUNCTIONS[function]
+        if self.kind is not StateRead and self.input >= values:
+            raise FormatError(f"{self.where} has an unknown kind, format, function or value")
+        inputs = 0 if self.kind is StateRead else tables.values[self.input][1]
+        widths = self.units == tables.values[self.output][1] and self.inputs == inputs
+        read = self.kind is StateRead or 0 < inputs <= MAX_WIDTH
+        if not widths or not read or not 0 < self.units <= MAX_WIDTH:
+            raise FormatError(f"{self.where} does not fit the widths of its values")
+        if self.kind is History and self.units < 2 * self.inputs:
+            raise FormatError(f"{self.where} looks back less than one frame")
+
+    @property
+    def state_record(self) -> tuple[int, ...]:
+        """The record of the state it names: operator, offset, width, initial."""
+        if self.state >= len(self.tables.states):
+            raise FormatError(f"{self.where} names a state that does not exist")
+        return self.tables.states[self.state]
+
+    def initial(self, view: memoryview, *shape: int) -> Floats:
+        """What its state starts from."""
+        start = self.state_record[3]
+        return _Cursor(view[start:]).take("<f4", *shape).copy() if start else np.zeros(shape, np.float32)
+
+
+def _fields(record: _Record, view: memoryview) -> tuple[Any, ...]:
+    """The fields of an operator's class behind name, input and output, in its order."""
+    units, inputs = record.units, record.inputs
+    cursor = _Cursor(view[record.data : record.data + record.data_bytes])
+
+    def floats(*shape: int) -> Floats:
+        return cursor.take("<f4", *shape).copy()
+
+    def blocks_of(*widths: int) -> tuple[list[Matrix], Floats]:
+        return _read_blocks(cursor.data, record.kind, units, widths, record.weights == "int8")
+
+    def cell(*state: int) -> tuple[Any, ...]:
+        matrices, bias = blocks_of(inputs, units)
+        return record.weights, record.activations, *matrices, bias, record.initial(view, *state), record.beta
+
+    def dense() -> tuple[Any, ...]:
+        (matrix,), bias = blocks_of(inputs)
+        return record.weights, record.activations, matrix, bias, record.function, record.alpha, record.beta
+
+    def embedding() -> tuple[Any, ...]:
+        quantized, rows, width = record.weights == "int8", record.parameter, units // max(1, inputs)
+        values = cursor.take("i1" if quantized else "<f4", rows, width).copy()
+        cursor.align()
+        return record.weights, Matrix(values, floats(rows) if quantized else None)
+
+    made: dict[type[Operator], Callable[[], tuple[Any, ...]]] = {
+        Gru: lambda: cell(units),
+        Lstm: lambda: cell(2, units),
+        Rnn: lambda: cell(units),
+        Dense: dense,
+        Activation: lambda: (record.function, record.alpha, record.beta, record.parameter),
+        Binary: lambda: (record.second_input, record.function),
+        Affine: lambda: (floats(units), floats(units)),
+        PRelu: lambda: (floats(units),),
+        Concat: lambda: (record.second_input,),
+        Slice: lambda: (record.parameter,),
+        Select: lambda: (cursor.take("<u4", units).astype(np.uint32),),
+        Embedding: embedding,
+        LayerNorm: lambda: (floats(record.parameter), floats(record.parameter), record.alpha),
+        History: lambda: (units // max(1, inputs), record.parameter),
+        Depthwise: lambda: (floats(inputs // units, units), floats(units)),
+        StateRead: lambda: (record.initial(view, units),),
+        StateWrite: lambda: (record.state_record[0],),
+        FirstFrame: lambda: (),
+    }
+    return made[record.kind]()
+
+
 def _operator(tables: Tables, o: int, view: memoryview) -> AnyOperator:
-    record, name = tables.records[o], tables.names[o]
-    kind, source, target, _, weights, activations, inputs, units, function, alpha, peak, state, data, size = record[:14]
-    in_range = kind in KINDS and weights < len(WEIGHTS) and activations < len(ACTIVATIONS)
-    if not in_range or function >= len(FUNCTIONS) or max(source, target) >= len(tables.values):
-        raise FormatError(f"operator {o} ({name!r}) has an unknown kind, format, function or value")
-    if (
-        inputs != tables.values[source][1]
-        or units != tables.values[target][1]
-        or not (0 < units <= MAX_WIDTH and 0 < inputs <= MAX_WIDTH)
-    ):
-        raise FormatError(f"operator {o} ({name!r}) does not fit the widths of its values")
-    if KINDS[kind] == "activation":
-        return Activation(name, source, target, FUNCTIONS[function], alpha)
-    quantized = WEIGHTS[weights] == "int8"
-    part = view[data : data + size]
-    formats = (WEIGHTS[weights], ACTIVATIONS[activations])
-    if KINDS[kind] == "dense":
-        (matrix,), bias = _read_weights(part, 1, 1, units, (inputs,), quantized)
-        return Dense(name, source, target, *formats, matrix, bias, FUNCTIONS[function], alpha, peak)
-    matrices, bias = _read_weights(part, 3, 4, units, (inputs, units), quantized)
-    if state >= len(tables.states):
-        raise FormatError(f"operator {o} ({name!r}) names a state that does not exist")
-    initial = np.zeros(units, np.float32)
-    if tables.states[state][3]:
-        initial = _Cursor(view[tables.states[state][3] :]).take("<f4", units).copy()
-    return Gru(name, source, target, *formats, matrices[0], matrices[1], bias, initial, peak)
+    record = _Record(tables, o)
+    loop, reverse = record.schedule >> 1, bool(record.schedule & 1)
+    made: AnyOperator = record.kind(  # type: ignore[assignment]
+        record.name, record.input, record.output, *_fields(record, view), loop=loop, reverse=reverse
+    )
+    return made
 
 
 def read(data: bytes | memoryview) -> Program:

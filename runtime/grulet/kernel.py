@@ -66,6 +66,8 @@ class KernelModel:
 
     def __init__(self, data: Any) -> None:
         self.data = aligned_bytes(data)
+        #: Where frames hold tokens, as (name, first element, elements, tokens); set by who has read the tables.
+        self.token_ports: tuple[tuple[str, int, int, int], ...] = ()
         self.pointer = ffi.new("grulet_model *")
         self._file = ffi.from_buffer(self.data)
         status = lib.grulet_model_open(self.pointer, self._file, len(self.data))
@@ -116,7 +118,7 @@ class KernelVoices:
         arguments = ffi.new(
             "grulet_voices *", [self.streams, len(self.input), _floats(self.output), _floats(self.input)]
         )
-        return _ticker(lib.grulet_tick_many, arguments, lambda: _refuse_frames(self.input, range(len(self.input))))
+        return _ticker(lib.grulet_tick_many, arguments, lambda: self._refuse(self.input, range(len(self.input))))
 
     def voice_ticker(self, index: int) -> Callable[[], None]:
         """Make the function that steps one voice, its row of `input` -> its row of `output`."""
@@ -124,7 +126,7 @@ class KernelVoices:
         arguments = ffi.new("grulet_voice *", [self.streams[index], _floats(y), _floats(x)])
 
         def refuse(_keep: object = self) -> None:
-            raise FrameError(f"the frame {_not_finite(x)}")
+            raise FrameError(f"the frame {_wrong(self.model, x)}")
 
         return _ticker(lib.grulet_tick, arguments, refuse)
 
@@ -132,7 +134,14 @@ class KernelVoices:
         """Rows of C-contiguous ``frames`` -> rows of C-contiguous ``outputs``, of distinct voices."""
         streams = ffi.from_buffer("grulet_stream *[]", self._addresses[voices])
         if lib.grulet_step_many(streams, len(voices), _floats(outputs), _floats(frames)):
-            _refuse_frames(frames, voices % len(self.input))
+            self._refuse(frames, voices % len(self.input))
+
+    def _refuse(self, frames: NDArray[np.float32], voices: Sequence[int] | NDArray[np.intp]) -> None:
+        bad = _bad_frames(self.model, frames)
+        more = f", and {len(bad) - 1} more are like it" if len(bad) > 1 else ""
+        raise FrameError(
+            f"the frame of voice {voices[bad[0]]} {_wrong(self.model, frames[bad[0]])}{more}; no voice was stepped"
+        )
 
     def reset(self) -> None:
         """All voices back to the initial state."""
@@ -156,8 +165,9 @@ class KernelStream:
         if len(frames) == 0:
             return
         if lib.grulet_run(self._stream, _floats(outputs), _floats(frames), len(frames)):
-            bad = np.flatnonzero(~np.isfinite(frames).all(axis=1))
-            raise FrameError(f"frame {bad[0]} of {len(frames)} holds a NaN or an infinity; none was run")
+            model = self.voices.model
+            bad = _bad_frames(model, frames)[0]
+            raise FrameError(f"frame {bad} of {len(frames)} {_wrong(model, frames[bad])}; none was run")
 
     def step_operator(self, index: int) -> bool:
         """Run one operator on the values as they stand; False, and nothing is done, where the model has fewer."""
@@ -203,15 +213,33 @@ def _ticker(call: Callable[[Any], int], arguments: Any, refuse: Callable[[], Non
     return tick
 
 
-def _not_finite(frame: NDArray[np.float32]) -> str:
+def _no_tokens(model: KernelModel, frames: NDArray[np.float32]) -> dict[str, NDArray[np.bool_]]:
+    """By name of the token port: which elements of (T, in) frames are no token of it."""
+    wrong = {}
+    for name, first, width, tokens in model.token_ports:
+        part = frames[:, first : first + width]
+        wrong[name] = ~((part >= 0) & (part < tokens) & (part == np.floor(part)))
+    return wrong
+
+
+def _bad_frames(model: KernelModel, frames: NDArray[np.float32]) -> NDArray[np.intp]:
+    """Numbers of the frames that the C library refuses."""
+    bad = ~np.isfinite(frames).all(axis=1)
+    for wrong in _no_tokens(model, frames).values():
+        bad |= wrong.any(axis=1)
+    return np.flatnonzero(bad)
+
+
+def _wrong(model: KernelModel, frame: NDArray[np.float32]) -> str:
+    """Say what the C library found in a frame."""
     bad = np.flatnonzero(~np.isfinite(frame))
-    return f"holds a NaN or an infinity (elements {', '.join(map(str, bad[:5]))}{', ...' if len(bad) > 5 else ''})"
-
-
-def _refuse_frames(frames: NDArray[np.float32], voices: Sequence[int] | NDArray[np.intp]) -> None:
-    bad = np.flatnonzero(~np.isfinite(frames).all(axis=1))
-    more = f", and {len(bad) - 1} more are like it" if len(bad) > 1 else ""
-    raise FrameError(f"the frame of voice {voices[bad[0]]} {_not_finite(frames[bad[0]])}{more}; no voice was stepped")
+    if len(bad):
+        return f"holds a NaN or an infinity (elements {', '.join(map(str, bad[:5]))}{', ...' if len(bad) > 5 else ''})"
+    for name, first, _, tokens in model.token_ports:
+        outside = np.flatnonzero(_no_tokens(model, frame[None])[name][0])
+        if len(outside):
+            return f"holds {frame[first + outside[0]]:g} for '{name}', which takes whole numbers from 0 to {tokens - 1}"
+    return "was refused"
 
 
 def version() -> str:

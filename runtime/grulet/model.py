@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from grulet.errors import FormatError
+from grulet.errors import FormatError, SequenceError, StateError
 from grulet.kernel import KernelModel, KernelStream, KernelVoices, aligned_empty
 from grulet.pool import Pool
 from grulet.stream import Stream
@@ -29,6 +29,7 @@ class Model:
     def __init__(self, data: Any) -> None:
         self._kernel = KernelModel(data)
         self._tables = tables_of(self._kernel.data.data)
+        self._kernel.token_ports = self._token_ports()
 
     def stream(self, block: int = 32) -> Stream:
         """Make a stream, in the model's initial state.
@@ -43,6 +44,8 @@ class Model:
 
         ``block``: as in `stream`, for `Stream.run` of single voices.
         """
+        if self.needs_sequence:
+            raise SequenceError(f"{self.needs_sequence}; make a stream and run whole sequences")
         return Pool(self, KernelVoices(self._kernel, count, block))
 
     @cached_property
@@ -59,11 +62,27 @@ class Model:
         """Return the output of this name; `KeyError` if there is none."""
         return {port.name: port for port in self.outputs}[name]
 
-    def _ports(self, ports: tuple[tuple[str, int], ...]) -> tuple[Port, ...]:
+    def _ports(self, ports: tuple[tuple[str, int, int], ...]) -> tuple[Port, ...]:
         from grulet.parts import Port
 
-        widths = [self._tables.values[value][1] for _, value in ports]
-        return tuple(Port(name, sum(widths[:i]), widths[i]) for i, (name, _) in enumerate(ports))
+        widths = [self._tables.values[value][1] for _, value, _ in ports]
+        return tuple(Port(name, sum(widths[:i]), widths[i], tokens) for i, (name, _, tokens) in enumerate(ports))
+
+    def _token_ports(self) -> tuple[tuple[str, int, int, int], ...]:
+        widths = [self._tables.values[value][1] for _, value, _ in self._tables.inputs]
+        return tuple(
+            (name, sum(widths[:i]), widths[i], tokens)
+            for i, (name, _, tokens) in enumerate(self._tables.inputs)
+            if tokens
+        )
+
+    @cached_property
+    def needs_sequence(self) -> str:
+        """Why the model runs on whole sequences only and cannot step; "" if it steps, as most do."""
+        for name, record in zip(self._tables.names, self._tables.records, strict=True):
+            if record[15] & 1:
+                return f"the model cannot step: '{name}' runs from the last frame to the first"
+        return ""
 
     @cached_property
     def _split(self) -> Callable[[Any], Any] | None:
@@ -87,22 +106,19 @@ class Model:
     @cached_property
     def ops(self) -> tuple[OperatorInfo, ...]:
         """The operators, in execution order."""
-        from grulet.format import ACTIVATIONS, FUNCTIONS, KINDS, WEIGHTS
+        from grulet.format import ACTIVATIONS, CLASSES, FUNCTIONS, WEIGHTS
+        from grulet.operators import KINDS
         from grulet.parts import OperatorInfo
 
-        return tuple(
-            OperatorInfo(
-                name,
-                KINDS[record[0]],
-                record[6],
-                record[7],
-                WEIGHTS[record[4]],
-                ACTIVATIONS[record[5]],
-                FUNCTIONS[record[8]],
-                record[13],
-            )
-            for name, record in zip(self._tables.names, self._tables.records, strict=True)
-        )
+        made = []
+        for name, record in zip(self._tables.names, self._tables.records, strict=True):
+            kind, weights, inputs, units = KINDS[CLASSES[record[0]]][1], WEIGHTS[record[4]], record[6], record[7]
+            read = record[13]
+            if kind == "embedding":
+                read = units * (1 if weights == "int8" else 4)
+            activations, function = ACTIVATIONS[record[5]], FUNCTIONS[record[8]]
+            made.append(OperatorInfo(name, kind, inputs, units, weights, activations, function, read, record[14]))
+        return tuple(made)
 
     @property
     def weight_bytes(self) -> int:
@@ -146,21 +162,34 @@ class Model:
     def describe(self) -> str:
         """Return a table of the model, for people."""
         lines = [
-            f"inputs   {', '.join(f'{port.name} ({port.width})' for port in self.inputs)}",
+            f"inputs   {', '.join(f'{port.name} ({_size(port)})' for port in self.inputs)}",
             f"outputs  {', '.join(f'{port.name} ({port.width})' for port in self.outputs)}",
             f"size     {self.file_bytes:,} bytes: {self.weight_bytes:,} read per frame, "
             f"{4 * self.state_floats:,} of state; {self.parameters:,} parameters",
+            *([f"runs     whole sequences: {self.needs_sequence}"] if self.needs_sequence else []),
             f"from     {self.exporter}, ONNX sha256 {self.source_sha256[:16]}",
             f"{'operator':<24} {'kind':<18} {'size':>13}  {'weights':<7} {'activations':<11} {'bytes':>10}",
         ]
         for op in self.ops:
             kind = op.kind if op.function == "none" else f"{op.kind} + {op.function}"
-            kind = op.function if op.kind == "activation" else kind
+            kind = op.function if op.kind in ("activation", "binary") else kind
             lines.append(
                 f"{op.name:<24} {kind:<18} {f'{op.inputs} -> {op.units}':>13}  "
                 f"{op.weights:<7} {op.activations:<11} {op.weight_bytes:>10,}"
             )
         return "\n".join(lines)
+
+    def _state(self, name: str) -> tuple[int, tuple[int, ...]]:
+        """Where a recurrent layer's state lies among a stream's (offset in floats), and its shape."""
+        shapes = {1: (-1,), 4: (2, -1), 5: (-1,), 16: (-1,)}  # by kind: GRU, LSTM, RNN, a state spelled out
+        found = {}
+        for op, offset, width, _ in self._tables.states:
+            kind = self._tables.records[op][0]
+            if kind in shapes:
+                found[self._tables.names[op]] = offset, np.empty(width).reshape(shapes[kind]).shape
+        if name not in found:
+            raise StateError(f"the model has no recurrent layer {name!r}; it has: {', '.join(found) or 'none'}")
+        return found[name]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return load, (self._kernel.data.tobytes(),)
@@ -168,6 +197,12 @@ class Model:
     def __repr__(self) -> str:
         ops = ", ".join(f"{op.kind} {op.units}" for op in self.ops)
         return f"<grulet.Model {self.input_width} -> {self.output_width}: {ops}; {self.weight_bytes} weight bytes>"
+
+
+def _size(port: Port) -> str:
+    if not port.tokens:
+        return str(port.width)
+    return f"{port.width} token{'s' if port.width > 1 else ''} of {port.tokens:,}"
 
 
 def load(source: str | os.PathLike[str] | Any) -> Model:

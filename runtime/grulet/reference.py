@@ -1,7 +1,7 @@
 """The numpy oracle: docs/numerics.md as a program.
 
 `Reference` runs a `.grulet` file with the bits of the C library, one float32 operation at a time, and shows what the
-C library keeps to itself: the gates z, r and the candidate n of every step.  It is slow, and it is the definition.
+C library keeps to itself: the gates of every step.  It is slow, and it is the definition.
 
 With ``exact_activations=True`` it leaves out one thing, the rounding of activations to int16 or int8: the difference
 between the two runs is the error that activation rounding costs.
@@ -10,7 +10,6 @@ between the two runs is the error that activation rounding costs.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -18,97 +17,38 @@ from numpy.typing import NDArray
 
 from grulet import format as grulet_format
 from grulet.errors import FrameError
-from grulet.format import GROUP, LEVELS, SILENCE, SPAN, Activation, AnyOperator, Dense, Gru, Matrix, Program
+from grulet.format import GROUP, LEVELS, SILENCE, SPAN
+from grulet.functions import above, affine, apply_binary, apply_function, below, finite, layer_norm, sigmoid, tanh
+from grulet.operators import (
+    Activation,
+    Affine,
+    AnyOperator,
+    Binary,
+    Cell,
+    Concat,
+    Dense,
+    Depthwise,
+    Embedding,
+    FirstFrame,
+    Gru,
+    History,
+    LayerNorm,
+    Lstm,
+    Matrix,
+    PRelu,
+    Program,
+    Rnn,
+    Select,
+    Slice,
+    StateRead,
+    StateWrite,
+    initial_state,
+    state_floats,
+)
 
 Floats: TypeAlias = NDArray[np.float32]
 
-_LARGEST = np.float32(3.40282347e38)
 _FLUSH = np.float32(2.0**-64)
-_MAGIC = np.float32(12582912.0)  # 1.5 * 2^23: adding it rounds to an integer, half to even
-_LOG2_E = np.float32(1.44269504)
-_LN_2 = np.float32(0.693147182)
-
-
-# ---- functions ------------------------------------------------------------------------------------------------------
-
-
-def _below(x: Floats, limit: float) -> Floats:
-    """``x < limit ? x : limit``: a NaN gives the limit, as in the C code."""
-    bound = np.float32(limit)
-    return np.where(x < bound, x, bound)
-
-
-def _above(x: Floats, limit: float) -> Floats:
-    bound = np.float32(limit)
-    return np.where(x > bound, x, bound)
-
-
-def _exp2_parts(t: Floats) -> tuple[Floats, NDArray[np.uint32]]:
-    """``(p, power)`` with 2^t = 2^k (1 + p ln 2) and ``power`` = k << 23 (tools/derive_exp2.py)."""
-    shifted: Floats = t + _MAGIC
-    f: Floats = t - (shifted - _MAGIC)
-    f2 = f * f
-    low = np.float32(3.465735912e-01) + f * np.float32(8.007489145e-02)
-    high = np.float32(1.387606654e-02) + f * np.float32(1.931316336e-03)
-    q = low + f2 * (high + f2 * np.float32(2.224400960e-04))
-    power: NDArray[np.uint32] = shifted.view(np.uint32) << np.uint32(23)
-    return f + f2 * q, power
-
-
-def _times_power(x: Floats | np.float32, power: NDArray[np.uint32]) -> Floats:
-    """``x`` 2^k, both normal; ``power`` is k << 23."""
-    bits: NDArray[np.uint32] = x.view(np.uint32) + power
-    return bits.view(np.float32)
-
-
-def exp_negative(y: Floats) -> Floats:
-    """e^y of float32 ``y`` <= 0; below -87 as at -87."""
-    p, power = _exp2_parts(_above(y, -87.0) * _LOG2_E)
-    return _times_power(np.float32(1.0) + p * _LN_2, power)
-
-
-def sigmoid(x: Floats) -> Floats:
-    """1 / (1 + e^-x) of float32 ``x``, in [0, 1]."""
-    p, power = _exp2_parts(_above(_below(x, 87.0), -87.0) * -_LOG2_E)
-    return _LOG2_E / (_LOG2_E + _times_power(_LOG2_E + p, power))
-
-
-def tanh(x: Floats) -> Floats:
-    """Hyperbolic tangent of float32 ``x``, in [-1, 1], odd."""
-    bounded = _above(_below(x, 10.0), -10.0)
-    one = np.float32(1.0)
-    p, power = _exp2_parts(np.abs(bounded) * (np.float32(-2.0) * _LOG2_E))
-    w = (one - _times_power(one, power)) - _times_power(_LN_2, power) * p
-    return np.copysign(w / (np.float32(2.0) - w), bounded)
-
-
-def finite(x: Floats) -> Floats:
-    """Overflow becomes the largest float, a NaN the largest positive one."""
-    return _above(_below(x, float(_LARGEST)), -float(_LARGEST))
-
-
-def softmax(x: Floats) -> Floats:
-    """Softmax over the vector; the sum runs in order."""
-    e = exp_negative(x - x.max())
-    total = np.float32(0.0)
-    for value in e:
-        total = np.float32(total + value)
-    return e / total
-
-
-def apply_function(x: Floats, function: str, alpha: float) -> Floats:
-    """One of `grulet.format.FUNCTIONS`."""
-    if function == "relu":
-        return _above(x, 0.0)
-    if function == "leaky_relu":
-        return np.where(x < 0, finite(x * np.float32(alpha)), x)
-    if function == "sigmoid":
-        return sigmoid(x)
-    if function == "tanh":
-        return tanh(x)
-    if function == "softmax":
-        return softmax(x)
-    return x
 
 
 # ---- products -------------------------------------------------------------------------------------------------------
@@ -119,7 +59,7 @@ def quantize(x: Floats, levels: int, peak: float) -> tuple[NDArray[np.int32], np
     top = np.float32(peak) if peak else np.abs(x).max()
     if top < SILENCE:
         return np.zeros(len(x), np.int32), np.float32(0.0)
-    scaled = _above(_below(x * np.float32(np.float32(levels) / top), levels), -levels)
+    scaled = above(below(x * np.float32(np.float32(levels) / top), levels), -levels)
     return np.rint(scaled).astype(np.int32), top / np.float32(levels)
 
 
@@ -172,20 +112,20 @@ class _IntegerProducts:
 # ---- operators ------------------------------------------------------------------------------------------------------
 
 
-@dataclass
-class Gates:
-    """What a GRU layer computed: each (frames, units) float32."""
+#: The gates of every step of every recurrent layer: operator name -> gate -> (frames, units) float32.
+Gates: TypeAlias = dict[str, dict[str, Floats]]
 
-    z: Floats
-    r: Floats
-    n: Floats
-    h: Floats
+_GATES: dict[type[Cell], str] = {Gru: "zrnh", Lstm: "ifgoch", Rnn: "h"}
+
+
+def _flushed(h: Floats) -> Floats:
+    return np.where(np.abs(h) < _FLUSH, np.float32(0.0), h)
 
 
 class Reference:
     """One stream of a model, in numpy.
 
-    ``data``: the bytes of a `.grulet` file, or a `Program`.  ``state``: operator name -> hidden state (units,).
+    ``data``: the bytes of a `.grulet` file, or a `Program`.  ``state``: operator name -> its state as in the file.
     ``observe(operator, x)`` is called with the input vector of every operator of every frame.
     """
 
@@ -199,67 +139,183 @@ class Reference:
         self.observe = observe
         self.program = data if isinstance(data, Program) else grulet_format.read(data)
         self.exact_activations = exact_activations
-        matrices = [m for op in self.program.operators if not isinstance(op, Activation) for m in op.matrices]
+        matrices = [m for op in self.program.operators if isinstance(op, Cell | Dense) for m in op.matrices]
         self._prepared = {id(matrix): _prepare(matrix) for matrix in matrices}
+        self._gates: Gates = {}
         self.reset()
 
     def reset(self) -> None:
         """Back to the model's initial state."""
-        self.state = {op.name: op.initial_state.copy() for op in self.program.operators if isinstance(op, Gru)}
+        self.state = {
+            op.name: initial_state(self.program, op).copy()
+            for op in self.program.operators
+            if state_floats(self.program, op)
+        }
 
     def run(self, frames: Floats) -> Floats:
-        """(T, in) float32 -> (T, out) float32; continues the stream."""
+        """(T, in) float32 -> (T, out) float32; continues the stream.
+
+        A model with reversed layers takes ``frames`` as one whole sequence, from its initial state.
+        """
         return self.run_with_gates(frames)[0]
 
-    def run_with_gates(self, frames: Floats) -> tuple[Floats, dict[str, Gates]]:
-        """Like `run`, and the gates of every GRU layer by operator name."""
+    def run_with_gates(self, frames: Floats) -> tuple[Floats, Gates]:
+        """Like `run`, and the gates of every recurrent layer: GRU z, r, n, h; LSTM i, f, g, o, c, h; RNN h."""
         frames = np.asarray(frames)
         width = self.program.input_width
         if frames.ndim != 2 or frames.shape[1] != width or frames.dtype != np.float32:
             raise FrameError(f"frames must be float32 (frames, {width}), not {frames.dtype} {frames.shape}")
         if not np.isfinite(frames).all():
             raise FrameError("the frames hold a NaN or an infinity")
+        self._check_tokens(frames)
+        if self.program.needs_sequence:
+            self.reset()
         outputs = np.empty((len(frames), self.program.output_width), np.float32)
-        shape = {name: (len(frames), len(h)) for name, h in self.state.items()}
-        gates = {name: Gates(*(np.empty(size, np.float32) for _ in range(4))) for name, size in shape.items()}
-        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-            for t, frame in enumerate(frames):
-                outputs[t] = self._step(frame, gates, t)
+        cells = [op for op in self.program.operators if isinstance(op, Cell)]
+        units = {op.name: op.bias.shape[1] for op in cells}
+        gates = {
+            op.name: {gate: np.empty((len(frames), units[op.name]), np.float32) for gate in _GATES[type(op)]}
+            for op in cells
+        }
+        self._gates = gates
+        with np.errstate(over="ignore", invalid="ignore", under="ignore", divide="ignore"):
+            arenas = [self._inputs(frame) for frame in frames]
+            for group in self._groups():
+                order = range(len(frames))
+                for t in reversed(order) if group[0].reverse else order:
+                    for op in group:
+                        arenas[t][op.output] = self._operator(op, arenas, t)
+            for t, values in enumerate(arenas):
+                outputs[t] = np.concatenate([values[port.value] for port in self.program.outputs])
         return outputs, gates
 
-    def _step(self, frame: Floats, gates: dict[str, Gates], t: int) -> Floats:
+    def _check_tokens(self, frames: Floats) -> None:
+        at = 0
+        for port in self.program.inputs:
+            part = frames[:, at : at + self.program.width(port.value)]
+            at += part.shape[1]
+            if port.tokens and not ((part >= 0) & (part < port.tokens) & (part == np.floor(part))).all():
+                raise FrameError(f"input '{port.name}' holds a number that is no token: 0 to {port.tokens - 1}")
+
+    def _inputs(self, frame: Floats) -> dict[int, Floats]:
         subnormal = np.abs(frame) < np.float32(2.0**-126)
         frame = np.where(subnormal, np.float32(0.0), frame)
         values: dict[int, Floats] = {}
         for port in self.program.inputs:
             value = self.program.values[port.value]
             values[port.value] = frame[value.offset : value.offset + value.width]
-        for op in self.program.operators:
-            x = values[op.input]
-            if self.observe is not None:
-                self.observe(op, x)
-            if isinstance(op, Gru):
-                values[op.output] = self._gru(op, x, gates[op.name], t)
-            elif isinstance(op, Dense):
-                sums = self._products(op.matrix, x, op.activations, op.input_peak)[0]
-                values[op.output] = apply_function(finite(sums + op.bias[0]), op.function, op.alpha)
-            elif isinstance(op, Activation):
-                values[op.output] = apply_function(x, op.function, op.alpha)
-        return np.concatenate([values[port.value] for port in self.program.outputs])
+        return values
 
-    def _gru(self, op: Gru, x: Floats, gates: Gates, t: int) -> Floats:
+    def _groups(self) -> list[list[AnyOperator]]:
+        """Operators that run together frame by frame: those of a loop, or one alone."""
+        groups: list[list[AnyOperator]] = []
+        for op in self.program.operators:
+            if op.loop and groups and groups[-1][0].loop == op.loop:
+                groups[-1].append(op)
+            else:
+                groups.append([op])
+        return groups
+
+    def _operator(self, op: AnyOperator, arenas: list[dict[int, Floats]], t: int) -> Floats:
+        """The output of one operator in frame ``t``."""
+        values = arenas[t]
+        if isinstance(op, StateRead):
+            return self.state[op.name]
+        x = values[op.input]
+        if self.observe is not None:
+            self.observe(op, x)
+        match op:
+            case Gru():
+                return self._gru(op, x, t)
+            case Lstm():
+                return self._lstm(op, x, t)
+            case Rnn():
+                return self._rnn(op, x, t)
+            case Dense():
+                sums = self._products(op.matrix, x, op.activations, op.input_peak)[0]
+                return apply_function(finite(sums + op.bias[0]), op.function, op.alpha)
+            case Activation():
+                return apply_function(x, op.function, op.alpha, op.beta, op.size)
+            case Binary():
+                return apply_binary(x, values[op.second_input], op.function)
+            case Affine():
+                return affine(x, op.scale, op.shift)
+            case PRelu():
+                return np.where(x < 0, finite(x * op.slopes), x)
+            case Concat():
+                return np.concatenate([x, values[op.second_input]])
+            case Slice():
+                return x[op.first : op.first + self.program.width(op.output)]
+            case Select():
+                return x[op.indices]
+            case Embedding():
+                return _embedded(op, x)
+            case LayerNorm():
+                return layer_norm(x, op.scale, op.shift, op.epsilon)
+            case History():
+                return self._history(op, x)
+            case Depthwise():
+                products = op.taps * x.reshape(op.taps.shape)
+                total = products[0]
+                for later in products[1:]:
+                    total = total + later
+                return finite(total + op.bias)
+            case StateWrite():
+                self.state[self.program.operators[op.reader].name] = x
+                return x
+            case FirstFrame():
+                return arenas[0][op.input]
+
+    def _gate_inputs(self, op: Cell, x: Floats, h: Floats) -> tuple[Floats, Floats]:
+        """Products with the input and with the hidden state, (sets, units) each."""
+        return (
+            self._products(op.input_matrix, x, op.activations, op.input_peak),
+            self._products(op.recurrent_matrix, h, op.activations, 1.0, level_in_scale=True),
+        )
+
+    def _keep(self, op: Cell, t: int, **gates: Floats) -> None:
+        for name, values in gates.items():
+            self._gates[op.name][name][t] = values
+
+    def _gru(self, op: Gru, x: Floats, t: int) -> Floats:
         h = self.state[op.name]
-        xz, xr, xn = self._products(op.input_matrix, x, op.activations, op.input_peak)
-        hz, hr, hn = self._products(op.recurrent_matrix, h, op.activations, 1.0, level_in_scale=True)
+        (xz, xr, xn), (hz, hr, hn) = self._gate_inputs(op, x, h)
         bz, br, bxn, bhn = op.bias
         z = sigmoid((xz + hz) + bz)
         r = sigmoid((xr + hr) + br)
         n = tanh((xn + bxn) + r * (hn + bhn))
-        blended = n + z * (h - n)
-        h = np.where(np.abs(blended) < _FLUSH, np.float32(0.0), blended)
+        h = _flushed(n + z * (h - n))
         self.state[op.name] = h
-        gates.z[t], gates.r[t], gates.n[t], gates.h[t] = z, r, n, h
+        self._keep(op, t, z=z, r=r, n=n, h=h)
         return h
+
+    def _lstm(self, op: Lstm, x: Floats, t: int) -> Floats:
+        h, c = self.state[op.name].reshape(2, -1)
+        from_x, from_h = self._gate_inputs(op, x, h)
+        total = (from_x + from_h) + op.bias
+        i, f, g, o = sigmoid(total[0]), sigmoid(total[1]), tanh(total[2]), sigmoid(total[3])
+        c = _flushed(f * c + i * g)
+        h = _flushed(o * tanh(c))
+        self.state[op.name] = np.concatenate([h, c])
+        self._keep(op, t, i=i, f=f, g=g, o=o, c=c, h=h)
+        return h
+
+    def _rnn(self, op: Rnn, x: Floats, t: int) -> Floats:
+        from_x, from_h = self._gate_inputs(op, x, self.state[op.name])
+        h = _flushed(tanh((from_x[0] + from_h[0]) + op.bias[0]))
+        self.state[op.name] = h
+        self._keep(op, t, h=h)
+        return h
+
+    def _history(self, op: History, x: Floats) -> Floats:
+        state = self.state[op.name].copy()
+        position, ring = int(state[0]), state[1:].reshape(-1, len(x))
+        slots = [(position - (op.taps - 1 - tap) * op.dilation) % len(ring) for tap in range(op.taps - 1)]
+        answer = np.concatenate([*ring[slots], x])
+        ring[position] = x
+        state[0] = (position + 1) % len(ring)
+        self.state[op.name] = state
+        return answer
 
     def _products(
         self, matrix: Matrix, x: Floats, activations: str, peak: float, *, level_in_scale: bool = False
@@ -274,6 +330,13 @@ class Reference:
         quantized, level = quantize(x, levels, peak)
         sums = products(quantized) * products.scale
         return sums if level_in_scale else sums * level
+
+
+def _embedded(op: Embedding, tokens: Floats) -> Floats:
+    rows = op.table.values[tokens.astype(np.int64)].astype(np.float32)
+    if op.table.scale is not None:
+        rows = rows * op.table.scale[tokens.astype(np.int64), None]
+    return rows.reshape(-1)
 
 
 def _prepare(matrix: Matrix) -> _FloatProducts | _IntegerProducts:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy import ndarray  # found faster than np.ndarray, in every step
 
-from grulet.errors import FrameError
-from grulet.kernel import KernelStream
+from grulet.errors import FrameError, SequenceError, StateError
+from grulet.kernel import KernelStream, KernelVoices
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     Floats: TypeAlias = NDArray[np.float32]
 
 _FLOAT32 = np.dtype(np.float32)
+_BLOB_HEADER = 16  # bytes of a saved state before its floats (docs/format.md)
 
 
 class Stream:
@@ -36,7 +38,7 @@ class Stream:
         self._output = kernel.output
         self._split = model._split
         #: One frame, `input` -> `output`, without copies: ``stream.input[:] = x; stream.tick(); stream.output``.
-        self.tick = kernel.tick
+        self.tick = self._no_tick if model.needs_sequence else kernel.tick
 
     @property
     def input(self) -> Floats:
@@ -76,6 +78,8 @@ class Stream:
     def run(self, frames: Floats) -> Any:
         """Many frames: (T, in) float32 -> (T, out) float32; continues the stream.  T may be 0.
 
+        A model that `Model.needs_sequence` takes the frames as one whole sequence, from its initial state.
+
         Raises `FrameError` like `step`; a bad frame anywhere refuses all, and the state has not changed.
         """
         outputs = self.run_vector(frames)
@@ -86,9 +90,15 @@ class Stream:
         width = len(self._input)
         if not isinstance(frames, ndarray) or frames.dtype != _FLOAT32 or frames.shape[1:] != (width,):
             refuse_frames(frames, f"(frames, {width})")
+        if self.model.needs_sequence and len(frames) > self._kernel.voices.block:
+            # The state belongs to one sequence, so nothing is lost.
+            self._kernel = KernelStream(KernelVoices(self.model._kernel, 1, len(frames)), 0)
         outputs = np.empty((len(frames), len(self._output)), np.float32)
         self._kernel.run(plain(frames), outputs)
         return outputs
+
+    def _no_tick(self) -> None:
+        raise SequenceError(f"{self.model.needs_sequence}; use run on the whole sequence")
 
     def step_operator(self, index: int) -> bool:
         """Run one operator of `Model.ops` on the values and state as they stand: for measuring what it costs.
@@ -108,6 +118,33 @@ class Stream:
     def restore(self, blob: bytes) -> None:
         """Take a saved state.  Raises `StateError` (damaged, or another model's); then the state has not changed."""
         self._kernel.restore(blob)
+
+    def hidden(self, name: str) -> Floats:
+        """Return a copy of the hidden state of the recurrent layer that `Model.ops` calls ``name``.
+
+        (units,) float32; of an LSTM (2, units): h and c.  `StateError` names the layers there are.
+        """
+        offset, shape = self.model._state(name)
+        size = int(np.prod(shape))
+        return np.frombuffer(self.save(), "<f4", size, _BLOB_HEADER + 4 * offset).reshape(shape).astype(np.float32)
+
+    def set_hidden(self, name: str, state: Floats) -> None:
+        """Replace the hidden state of one layer: what an encoder hands to a decoder, say.
+
+        ``state`` as `hidden` gives it.  `StateError` for another shape, a NaN, an infinity, or an h outside [-1, 1];
+        then nothing has changed.
+        """
+        offset, shape = self.model._state(name)
+        given = np.asarray(state)
+        if given.dtype != _FLOAT32 or given.shape != shape:
+            raise StateError(f"the state of {name!r} is float32 {shape}, not {given.dtype} {given.shape}")
+        blob = bytearray(self.save())
+        np.frombuffer(blob, "<f4", given.size, _BLOB_HEADER + 4 * offset)[:] = given.reshape(-1)
+        blob[12:_BLOB_HEADER] = zlib.crc32(blob[_BLOB_HEADER:]).to_bytes(4, "little")
+        try:
+            self.restore(bytes(blob))
+        except StateError as error:
+            raise StateError(f"the state of {name!r} holds a NaN, an infinity or an h outside [-1, 1]") from error
 
     def clone(self) -> Stream:
         """Return a second stream in the same state."""

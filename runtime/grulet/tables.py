@@ -25,8 +25,8 @@ VALUE = struct.Struct("<2I")
 class Tables(NamedTuple):
     """Header and tables, as plain numbers and strings."""
 
-    inputs: tuple[tuple[str, int], ...]  # name, value
-    outputs: tuple[tuple[str, int], ...]
+    inputs: tuple[tuple[str, int, int], ...]  # name, value, tokens
+    outputs: tuple[tuple[str, int, int], ...]
     values: tuple[tuple[int, int], ...]  # offset, width
     records: tuple[tuple[Any, ...], ...]  # of the operators
     states: tuple[tuple[int, ...], ...]
@@ -75,10 +75,10 @@ def tables_of(view: memoryview) -> Tables:
     at += STATE.size * states
     value_records = tuple(VALUE.unpack_from(view, at + i * VALUE.size) for i in range(values))
     try:
-        named = tuple((name.partition(b"\0")[0].decode(), value) for value, _, _, name in ports)
+        named = tuple((name.partition(b"\0")[0].decode(), value, limit) for value, _, limit, name in ports)
     except UnicodeDecodeError as error:
         raise FormatError(f"a port name is not UTF-8: {error}") from error
-    if any(value >= values for _, value in named):
+    if any(value >= values for _, value, _ in named):
         raise FormatError("a port names a value that does not exist")
     return Tables(
         named[:inputs], named[inputs:], value_records, records, state_records,

@@ -7,7 +7,7 @@
 static const char *const STATUS[] = {
     "GRULET_OK", "GRULET_NOT_A_MODEL", "GRULET_WRONG_VERSION", "GRULET_WRONG_SIZE", "GRULET_DAMAGED", "GRULET_FORBIDDEN",
     "GRULET_MISALIGNED", "GRULET_BIG_ENDIAN", "GRULET_SMALL_MEMORY", "GRULET_BAD_FRAME", "GRULET_BAD_STATE",
-    "GRULET_UNKNOWN_ISA", "GRULET_OTHER_MODEL", "GRULET_NO_OPERATOR"};
+    "GRULET_UNKNOWN_ISA", "GRULET_OTHER_MODEL", "GRULET_NO_OPERATOR", "GRULET_NEEDS_SEQUENCE", "GRULET_LONG_SEQUENCE"};
 enum { STATUSES = sizeof STATUS / sizeof *STATUS };
 
 static void check_texts(void)
@@ -287,12 +287,100 @@ static void check_step_operator(const grulet_model *model, const float *x)
     guarded_free(&by_step), guarded_free(&by_operators);
 }
 
+/* What a restored state may hold: by the place of a float in the state of a vector's model. */
+typedef struct { size_t at; float value; grulet_status status; } bound;
+
+static void check_bounds(const char *folder, const char *name, const bound *bounds, size_t count)
+{
+    guarded file = read_file(folder, name, ".grulet");
+    grulet_model model;
+    grulet_stream *stream;
+    REQUIRE(grulet_model_open(&model, file.data, file.bytes) == GRULET_OK, name);
+    const size_t bytes = grulet_save_bytes(&model);
+    guarded memory = guarded_alloc(grulet_stream_bytes(&model, 1)), blob = guarded_alloc(bytes), now = guarded_alloc(bytes);
+    CHECK(grulet_stream_init(&stream, memory.data, memory.bytes, &model, 1) == GRULET_OK, "%s", name);
+    for (size_t b = 0; b < count; b++) {
+        grulet_stream_reset(stream);
+        CHECK(grulet_save(stream, blob.data, bytes) == GRULET_OK, "%s", name);
+        memcpy(blob.data + 16 + 4 * bounds[b].at, &bounds[b].value, 4);
+        const uint32_t crc = test_crc32(blob.data + 16, bytes - 16);
+        memcpy(blob.data + 12, &crc, 4);
+        CHECK(grulet_restore(stream, blob.data, bytes) == bounds[b].status, "%s: float %zu of the state is %g", name,
+              bounds[b].at, (double)bounds[b].value);
+        CHECK(grulet_save(stream, now.data, bytes) == GRULET_OK, "%s", name);
+        CHECK((memcmp(now.data, blob.data, bytes) == 0) == (bounds[b].status == GRULET_OK), "%s: restored or not?", name);
+    }
+    guarded_free(&file), guarded_free(&memory), guarded_free(&blob), guarded_free(&now);
+}
+
+static void check_state_bounds(const char *folder)
+{
+    /* operators_int8: a history of 4 frames of 24 floats, the position first; an LSTM of 24 units. */
+    enum { H = 1 + 4 * 24, C = H + 24, LAST_C = C + 23 };
+    const float huge = 3.40282347e+38f, two_64 = 18446744073709551616.0f;
+    const bound operators[] = {
+        {0, 3.0f, GRULET_OK}, {0, 4.0f, GRULET_BAD_STATE}, {0, 0.5f, GRULET_BAD_STATE}, {0, -1.0f, GRULET_BAD_STATE},
+        {0, huge, GRULET_BAD_STATE}, {1, huge, GRULET_OK}, {H - 1, -huge, GRULET_OK}, {H, 1.0f, GRULET_OK},
+        {H, 1.0000001f, GRULET_BAD_STATE}, {C - 1, -2.0f, GRULET_BAD_STATE}, {C, two_64, GRULET_OK},
+        {LAST_C, -two_64, GRULET_OK}, {LAST_C, -2.0f * two_64, GRULET_BAD_STATE}, {C, huge, GRULET_BAD_STATE}};
+    /* loop_int16: a state of 18 floats that a loop reads and writes, a history of 1 frame of them, an RNN of 18 units. */
+    enum { RING = 18 + 1, RNN = RING + 18 };
+    const bound loop[] = {{0, -huge, GRULET_OK}, {17, huge, GRULET_OK}, {18, 1.0f, GRULET_BAD_STATE},
+                          {RING, huge, GRULET_OK}, {RNN, 1.5f, GRULET_BAD_STATE}, {RNN, 0.5f, GRULET_OK}};
+    check_bounds(folder, "operators_int8", operators, sizeof operators / sizeof *operators);
+    check_bounds(folder, "loop_int16", loop, sizeof loop / sizeof *loop);
+    static const uint32_t NOT_FINITE[] = {0x7F800000u, 0xFF800000u, 0x7FC00000u};
+    for (size_t i = 0; i < 3; i++) {
+        bound each = {0, 0.0f, GRULET_BAD_STATE};
+        memcpy(&each.value, &NOT_FINITE[i], 4);
+        for (each.at = 0; each.at <= RNN; each.at++) check_bounds(folder, "loop_int16", &each, 1);
+        for (each.at = 0; each.at <= LAST_C; each.at += 8) check_bounds(folder, "operators_int8", &each, 1);
+    }
+}
+
+/* operators_int8 takes two tokens of 9, then 10 numbers. */
+static void check_tokens(const char *folder)
+{
+    static const float BAD[] = {9.0f, -1.0f, 0.5f, 8.5f, 1e30f, -1e30f, 8.9999995f, 1e-37f};
+    guarded file = read_file(folder, "operators_int8", ".grulet"), x = read_file(folder, "operators_int8", ".input.f32");
+    guarded expected = read_file(folder, "operators_int8", ".output.f32");
+    grulet_model model;
+    grulet_stream *stream;
+    REQUIRE(grulet_model_open(&model, file.data, file.bytes) == GRULET_OK, "operators_int8");
+    const size_t in = grulet_input_width(&model), out = grulet_output_width(&model);
+    guarded memory = guarded_alloc(grulet_stream_bytes(&model, 2)), bad = guarded_alloc(3 * in * 4);
+    guarded y = guarded_alloc(3 * out * 4);
+    float *frames = (float *)(void *)bad.data, *answer = (float *)(void *)y.data;
+    CHECK(grulet_stream_init(&stream, memory.data, memory.bytes, &model, 2) == GRULET_OK, "init");
+    for (size_t at = 0; at < 3 * in; at++)
+        for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++) {
+            if (at % in > 1) continue;
+            memcpy(bad.data, x.data, bad.bytes);
+            frames[at] = BAD[i];
+            CHECK(grulet_run(stream, answer, frames, 3) == GRULET_BAD_FRAME, "%g", (double)BAD[i]);
+            if (at < in) CHECK(grulet_step(stream, answer, frames) == GRULET_BAD_FRAME, "%g", (double)BAD[i]);
+            if (at < in) CHECK(grulet_step_many(&stream, 1, answer, frames) == GRULET_BAD_FRAME, "%g", (double)BAD[i]);
+        }
+    memcpy(bad.data, x.data, bad.bytes);
+    CHECK(grulet_run(stream, answer, frames, 3) == GRULET_OK && memcmp(y.data, expected.data, y.bytes) == 0,
+          "bad tokens have changed something");
+    grulet_stream_reset(stream);
+    frames[0] = 0.0f, frames[1] = 8.0f;
+    CHECK(grulet_step(stream, answer, frames) == GRULET_OK, "the first token and the last");
+    frames[0] = -0.0f, frames[1] = 1e-40f;
+    CHECK(grulet_step(stream, answer, frames) == GRULET_OK, "what is read as +0 is token 0");
+    guarded_free(&file), guarded_free(&x), guarded_free(&expected), guarded_free(&memory), guarded_free(&bad);
+    guarded_free(&y);
+}
+
 int main(int count, char **arguments)
 {
     REQUIRE(count == 3, "usage: contract VECTORS_FOLDER HOSTILE_FOLDER");
     check_texts();
     check_isas();
     check_hostile_files(arguments[2]);
+    check_state_bounds(arguments[1]);
+    check_tokens(arguments[1]);
 
     guarded file = read_file(arguments[1], "int16_7_19", ".grulet");
     guarded other_file = read_file(arguments[1], "f32_5_13", ".grulet");

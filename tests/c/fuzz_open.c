@@ -41,6 +41,21 @@ static void fill_frames(float *x, size_t floats, const unsigned char *data, size
     }
 }
 
+/* Tokens where the model wants some: any that are allowed. */
+static void fill_tokens(float *x, const unsigned char *file)
+{
+    const grulet_tables t = grulet_tables_of(file);
+    size_t width = 0;
+    for (uint32_t p = 0; p < t.header->inputs; p++) width += t.values[p].width;
+    for (size_t f = 0; f < FRAMES; f++, x += width)
+        for (uint32_t p = 0; p < t.header->inputs; p++)
+            for (uint32_t i = 0; i < t.values[p].width && t.ports[p].kind == GRULET_PORT_TOKENS; i++) {
+                uint32_t bits;
+                memcpy(&bits, x + t.values[p].offset + i, sizeof bits);
+                x[t.values[p].offset + i] = (float)(bits % t.ports[p].limit);
+            }
+}
+
 static void *new_bytes(size_t bytes)
 {
     void *memory = malloc(bytes ? bytes : 1); /* exact, so that a sanitizer sees one byte too many */
@@ -48,7 +63,8 @@ static void *new_bytes(size_t bytes)
     return memory;
 }
 
-/* On one kernel: steps, a run, a saved and restored state; all the same bits, all finite, |h| <= 1. */
+/* On one kernel: a run, steps (or the run again, of a whole sequence), a saved and restored state; all the same bits, all
+ * finite, all states allowed. */
 static void run_model(const grulet_model *model, float *y, const float *x)
 {
     const size_t out = grulet_output_width(model), in = grulet_input_width(model), y_bytes = FRAMES * out * 4;
@@ -60,11 +76,13 @@ static void run_model(const grulet_model *model, float *y, const float *x)
     MUST(grulet_run(stream, y, x, FRAMES) == GRULET_OK);
     MUST(grulet_save(stream, blob, blob_bytes) == GRULET_OK);
     grulet_stream_reset(stream);
-    for (size_t f = 0; f < FRAMES; f++) MUST(grulet_step(stream, stepped + f * out, x + f * in) == GRULET_OK);
+    if (grulet_needs_sequence(model)) MUST(grulet_run(stream, stepped, x, FRAMES) == GRULET_OK);
+    else
+        for (size_t f = 0; f < FRAMES; f++) MUST(grulet_step(stream, stepped + f * out, x + f * in) == GRULET_OK);
     MUST(memcmp(y, stepped, y_bytes) == 0);
     MUST(grulet_save(stream, again, blob_bytes) == GRULET_OK);
     MUST(memcmp(blob, again, blob_bytes) == 0);
-    MUST(grulet_restore(stream, blob, blob_bytes) == GRULET_OK); /* checks |h| <= 1 */
+    MUST(grulet_restore(stream, blob, blob_bytes) == GRULET_OK); /* checks the states */
     for (size_t i = 0; i < FRAMES * out; i++) MUST(y[i] - y[i] == 0.0f);
     free(memory), free(blob), free(again), free(stepped);
 }
@@ -85,6 +103,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         const size_t x_floats = FRAMES * grulet_input_width(&model), y_floats = FRAMES * grulet_output_width(&model);
         float *x = new_bytes(x_floats * 4), *expected = new_bytes(y_floats * 4), *y = new_bytes(y_floats * 4);
         fill_frames(x, x_floats, file, bytes);
+        fill_tokens(x, file);
         MUST(grulet_isa_use("generic") == GRULET_OK);
         run_model(&model, expected, x);
         for (size_t i = 0; grulet_isa_name(i) != NULL; i++) {

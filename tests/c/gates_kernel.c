@@ -11,8 +11,8 @@
     }
 OVER(sigmoid)
 OVER(tanh_gate)
-OVER(exp_negative)
+OVER(exponential)
 OVER(to_finite)
 
 const gates_table GATES_TABLE = {
-    KERNEL_NAME, KERNEL_USABLE, {over_sigmoid, over_tanh_gate, over_exp_negative, over_to_finite}};
+    KERNEL_NAME, KERNEL_USABLE, {over_sigmoid, over_tanh_gate, over_exponential, over_to_finite, NULL, NULL, NULL, NULL}};

@@ -1,7 +1,8 @@
 /* Golden vectors on every instruction set of this library and CPU: selftest VECTORS_FOLDER.
  *
- * Step, run and step_many, several block sizes and file addresses, save and restore half-way: the bits of the numpy
- * oracle.  Files, frames, outputs and stream memory end at pages without rights, so that one byte too many faults.
+ * Step, run and step_many, several block sizes and file addresses, save and restore half-way; whole-sequence models run
+ * whole: the bits of the numpy oracle.  Files, frames, outputs and stream memory end at pages without rights, so that one
+ * byte too many faults.
  * Prints one line a vector and kernel with the CRC-32 of the computed outputs; tools/emulate.py compares many CPUs'. */
 #include "check.h"
 #include "grulet.h"
@@ -91,6 +92,45 @@ static void check_many(const grulet_model *model, const vector *v)
     guarded_free(&y);
 }
 
+/* A whole-sequence model: run after run the same, whatever the block, if it is large enough; nothing else is possible.
+ * Returns the CRC-32 of all outputs. */
+static uint32_t check_sequence(const grulet_model *model, const vector *v, size_t block)
+{
+    guarded memory, y = guarded_alloc(v->frames * v->out * 4);
+    float *answer = (float *)(void *)y.data;
+    grulet_stream *stream = make_stream(&memory, model, block);
+    for (int times = 0; times < 3; times++) {
+        memset(y.data, 0xA5, y.bytes);
+        CHECK(grulet_run(stream, answer, v->x, v->frames) == GRULET_OK, "%s", v->name);
+        CHECK(same(answer, v->expected, v->frames * v->out), "%s: a sequence in a block of %zu on %s", v->name, block,
+              grulet_isa_used());
+        CHECK(grulet_run(stream, answer, v->x, block + 1) == GRULET_LONG_SEQUENCE, "%s", v->name);
+        CHECK(grulet_step(stream, answer, v->x) == GRULET_NEEDS_SEQUENCE, "%s", v->name);
+        CHECK(grulet_step_many(&stream, 1, answer, v->x) == GRULET_NEEDS_SEQUENCE, "%s", v->name);
+        CHECK(same(answer, v->expected, v->frames * v->out), "%s: a refusal has changed the answers", v->name);
+    }
+    const uint32_t crc = test_crc32(y.data, y.bytes);
+    guarded_free(&memory);
+    guarded_free(&y);
+    return crc;
+}
+
+static void check_steps_and_runs(const grulet_model *model, const vector *v)
+{
+    printf("%-20s %-12s %08lx\n", v->name, grulet_isa_used(), (unsigned long)check_steps(model, v));
+    check_run(model, v, 1, 0);
+    check_run(model, v, 2, v->frames / 2);
+    check_run(model, v, 7, 5);
+    check_run(model, v, 32, v->frames);
+    check_many(model, v);
+}
+
+static void check_sequences(const grulet_model *model, const vector *v)
+{
+    printf("%-20s %-12s %08lx\n", v->name, grulet_isa_used(), (unsigned long)check_sequence(model, v, v->frames));
+    check_sequence(model, v, v->frames + 7);
+}
+
 /* A file may lie at any multiple of 4. */
 static void check_addresses(const guarded *file, const vector *v)
 {
@@ -104,7 +144,8 @@ static void check_addresses(const guarded *file, const vector *v)
             continue;
         }
         CHECK(status == GRULET_OK, "%s: address + %zu", v->name, shift);
-        check_run(&model, v, 2, 1);
+        if (grulet_needs_sequence(&model)) check_sequence(&model, v, v->frames);
+        else check_run(&model, v, 2, 1);
     }
     guarded_free(&copy);
 }
@@ -127,12 +168,8 @@ static void check_vector(const char *folder, const char *name, size_t frames, ui
     CHECK(test_crc32(expected.data, expected.bytes) == crc, "%s: index.txt has another checksum", name);
     for (size_t i = 0; grulet_isa_name(i) != NULL; i++) {
         CHECK(grulet_isa_use(grulet_isa_name(i)) == GRULET_OK, "%s", grulet_isa_name(i));
-        printf("%-16s %-12s %08lx\n", name, grulet_isa_used(), (unsigned long)check_steps(&model, &v));
-        check_run(&model, &v, 1, 0);
-        check_run(&model, &v, 2, frames / 2);
-        check_run(&model, &v, 7, 5);
-        check_run(&model, &v, 32, frames);
-        check_many(&model, &v);
+        if (grulet_needs_sequence(&model)) check_sequences(&model, &v);
+        else check_steps_and_runs(&model, &v);
         const uint32_t sum = grulet_read_weights(&model);
         if (i == 0) read_sum = sum;
         CHECK(sum == read_sum, "%s: weights read by %s", name, grulet_isa_used());

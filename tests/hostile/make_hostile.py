@@ -1,6 +1,7 @@
 """Write the hostile files of this folder: `python tests/hostile/make_hostile.py`.
 
-The C tests read them, and any other reader of the format may.  tests/mutations.py holds many more, made on the fly.
+The C tests read them, and any other reader of the format may.  tests/mutations.py and tests/operator_mutations.py hold
+many more, made on the fly.
 `index.txt`: a file and the status that `grulet_model_open` must give, one a line.
 """
 
@@ -14,6 +15,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(FOLDER.parent))
 
 from mutations import MUTATIONS, base_file, hostile  # noqa: E402
+from operator_mutations import hostile_operator  # noqa: E402
 
 CHOSEN = (
     "version-2",
@@ -38,9 +40,34 @@ CHOSEN = (
 )
 
 
+CHOSEN_OPERATORS = (
+    "tokens-too-many",
+    "second-input-outside",
+    "binary-widths",
+    "slice-far-beyond",
+    "norm-of-nothing",
+    "history-of-one-tap",
+    "history-longer-than-floats-count",
+    "embedding-with-too-few-rows",
+    "embedding-scale-nan",
+    "select-far-outside",
+    "overlap-second-input",
+    "state-write-of-an-lstm",
+    "initial-c-too-large",
+    "initial-of-history",
+    "lstm-row-sum-fourth-panel",
+    "loop-interrupted",
+    "reverse-history",
+    "first-frame-in-a-loop",
+    "state-never-written",
+    "state-written-narrower",
+)
+
+
 def hostile_files() -> dict[str, bytes]:
     """Return file name -> bytes."""
     files = {f"{name}.grulet": hostile(name) for name in CHOSEN}
+    files |= {f"{name}.grulet": hostile_operator(name) for name in CHOSEN_OPERATORS}
     base = base_file()
     files["empty.grulet"] = b""
     files["text.grulet"] = b"this is a text file, not a model\n"
@@ -52,6 +79,7 @@ def hostile_files() -> dict[str, bytes]:
 def index() -> str:
     """Return the list of files and statuses."""
     status = {f"{name}.grulet": MUTATIONS[name].status for name in CHOSEN}
+    status |= {f"{name}.grulet": "GRULET_FORBIDDEN" for name in CHOSEN_OPERATORS}
     status["empty.grulet"] = status["text.grulet"] = "GRULET_NOT_A_MODEL"
     status["truncated.grulet"] = "GRULET_WRONG_SIZE"
     status["flipped-bit.grulet"] = "GRULET_DAMAGED"

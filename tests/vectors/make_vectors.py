@@ -10,16 +10,47 @@ from __future__ import annotations
 import sys
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from grulet import format as grulet_format
-from grulet.format import LEVELS, Activation, Dense, Gru, Matrix, Port, Program, Text, Value
+from grulet.format import LEVELS, NONE
+from grulet.operators import (
+    Activation,
+    Affine,
+    AnyOperator,
+    Binary,
+    Concat,
+    Dense,
+    Depthwise,
+    Embedding,
+    FirstFrame,
+    Gru,
+    History,
+    LayerNorm,
+    Lstm,
+    Matrix,
+    Operator,
+    Port,
+    PRelu,
+    Program,
+    Rnn,
+    Select,
+    Slice,
+    StateRead,
+    StateWrite,
+    Text,
+    Value,
+)
 from grulet.reference import Reference
 
 FOLDER = Path(__file__).resolve().parent
 Floats = NDArray[np.float32]
+
+
+F32, INT16, INT8 = ("f32", "f32"), ("int8", "int16"), ("int8", "int8")
 
 
 class _Numbers:
@@ -52,7 +83,7 @@ def _stack(
     numbers = _Numbers(seed)
     widths = [inputs, *layers, head]
     level = 1.0 if formats[0] == "f32" else 1 / LEVELS[formats[1]]
-    operators: list[grulet_format.AnyOperator] = []
+    operators: list[AnyOperator] = []
     for k, units in enumerate(layers):
         start = numbers.uniform(units) if initial else np.zeros(units, np.float32)
         x_matrix = numbers.matrix(3, units, widths[k], formats[0])
@@ -80,6 +111,112 @@ def _functions() -> Program:
     return Program((Port("input", 0),), outputs, values, operators, 6 * 19, text)
 
 
+class _Chain:
+    """A program put together operator by operator; every method returns the value that it adds."""
+
+    def __init__(self, seed: int, formats: tuple[str, str], inputs: tuple[Port, ...], widths: tuple[int, ...]) -> None:
+        self.numbers, self.formats, self.inputs = _Numbers(seed), formats, inputs
+        self.widths = list(widths)
+        self.operators: list[AnyOperator] = []
+
+    def add(self, kind: type[Any], value: int, width: int, *fields: Any, **schedule: Any) -> int:
+        """Add an operator of any kind."""
+        self.widths.append(width)
+        name = f"{kind.__name__.lower()}_{len(self.operators)}"
+        self.operators.append(kind(name, value, len(self.widths) - 1, *fields, **schedule))
+        return len(self.widths) - 1
+
+    def floats(self, *shape: int) -> Floats:
+        """In [-1, 1)."""
+        return self.numbers.uniform(*shape)
+
+    def cell(self, kind: type[Any], value: int, units: int, peak: float = 0.0, **schedule: Any) -> int:
+        """Add a recurrent layer with an initial state."""
+        sets, biases, states = {Gru: (3, 4, ()), Lstm: (4, 4, (2,)), Rnn: (1, 1, ())}[kind]
+        level = 1.0 if self.formats[0] == "f32" else 1 / LEVELS[self.formats[1]]
+        matrices = (
+            self.numbers.matrix(sets, units, self.widths[value], self.formats[0]),
+            self.numbers.matrix(sets, units, units, self.formats[0], level),
+        )
+        bias, start = self.floats(biases, units), self.floats(*states, units)
+        return self.add(kind, value, units, *self.formats, *matrices, bias, start, peak, **schedule)
+
+    def dense(self, value: int, units: int, function: str = "none", **schedule: Any) -> int:
+        """Add a dense layer."""
+        matrix = self.numbers.matrix(1, units, self.widths[value], self.formats[0])
+        return self.add(Dense, value, units, *self.formats, matrix, self.floats(1, units), function, **schedule)
+
+    def embedding(self, value: int, width: int, rows: int) -> int:
+        """Add a table."""
+        table = self.numbers.matrix(1, rows, width, self.formats[0])
+        scale = None if table.scale is None else table.scale[0]
+        return self.add(
+            Embedding, value, width * self.widths[value], self.formats[0], Matrix(table.values[0], scale)
+        )  # fmt: skip
+
+    def program(self, *outputs: int) -> Program:
+        """Return the program; values lie one behind the other."""
+        values = tuple(Value(sum(self.widths[:v]), width) for v, width in enumerate(self.widths))
+        ports = tuple(Port(f"output_{i}", value) for i, value in enumerate(outputs))
+        text = Text("tests/vectors/make_vectors.py", "0" * 64, {})
+        return Program(self.inputs, ports, values, tuple(self.operators), sum(self.widths), text)
+
+
+def _cells(seed: int, formats: tuple[str, str], kinds: tuple[type[Operator], ...], sizes: tuple[int, ...]) -> Program:
+    """Recurrent layers behind each other, from ``sizes[0]`` inputs on, and a dense head."""
+    chain = _Chain(seed, formats, (Port("input", 0),), sizes[:1])
+    value = 0
+    for kind, units in zip(kinds, sizes[1:], strict=True):
+        value = chain.cell(kind, value, units)
+    return chain.program(chain.dense(value, 3, "tanh"), value)
+
+
+def _all_functions() -> Program:
+    """Every later function alone, and every function of two vectors, on the same input of 19 elements."""
+    chain = _Chain(40, F32, (Port("input", 0),), (19,))
+    arguments = {
+        "clip": (-0.375, 0.75), "elu": (1.25,), "hard_sigmoid": (0.25, 0.5), "thresholded_relu": (0.125,),
+    }  # fmt: skip
+    names = grulet_format.FUNCTIONS[grulet_format.FUNCTIONS.index("clip") :]
+    ones = [name for name in names if names.index(name) < names.index("add")]
+    made = [chain.add(Activation, 0, 19, name, *arguments.get(name, ())) for name in ones]
+    other = chain.add(Affine, 0, 19, chain.floats(19), chain.floats(19))
+    made += [chain.add(Binary, 0, 19, other, name) for name in names[len(ones) :]]
+    parts = chain.add(Slice, 0, 18, 1)
+    made.append(chain.add(Activation, parts, 18, "softmax", 0.0, 0.0, 6))
+    return chain.program(*made, other)
+
+
+def _conversation(formats: tuple[str, str]) -> Program:
+    """Tokens, a convolution over the past, a norm, skip connections: what stands between recurrent layers."""
+    chain = _Chain(41, formats, (Port("tokens", 0, 9), Port("numbers", 1)), (2, 10))
+    words = chain.embedding(0, 7, 11)
+    x = chain.add(Concat, words, 24, 1)
+    window = chain.add(History, x, 72, 3, 2)
+    x = chain.add(Depthwise, window, 24, chain.floats(3, 24), chain.floats(24))
+    x = chain.add(LayerNorm, x, 24, chain.floats(12), chain.floats(12), 2.0**-16)
+    x = chain.add(PRelu, x, 24, chain.floats(24))
+    h = chain.cell(Lstm, x, 24)
+    x = chain.add(Binary, x, 24, h, "add")
+    x = chain.add(Select, x, 17, (np.arange(17) * 7 % 24).astype(np.uint32))
+    return chain.program(chain.dense(x, 5, "softmax"), x)
+
+
+def _loop(formats: tuple[str, str], *, whole: bool) -> Program:
+    """A recurrent layer spelled out in a loop, with a delay in it; ``whole``: it and a layer behind it go backwards."""
+    chain = _Chain(42, formats, (Port("input", 0),), (6,))
+    inside = {"loop": 1, "reverse": whole}
+    state = chain.add(StateRead, NONE, 18, chain.floats(18), **inside)
+    delayed = chain.add(History, state, 36, 2, 1, **inside)
+    joined = chain.add(Concat, 0, 42, delayed, **inside)
+    new = chain.dense(joined, 18, "tanh", **inside)
+    kept = chain.add(StateWrite, new, 18, 0, **inside)
+    both = chain.add(Concat, kept, 36, chain.cell(Rnn, kept, 18, reverse=whole))
+    h = chain.cell(Lstm, both, 13, reverse=whole)
+    last = chain.add(FirstFrame, h, 13, reverse=True) if whole else h
+    return chain.program(chain.dense(last, 4), both, h)
+
+
 def _frames(seed: int, count: int, width: int) -> Floats:
     """Noise of several sizes, silence, subnormals and the largest floats."""
     frames = 2 * _Numbers(seed).uniform(count, width)
@@ -91,7 +228,18 @@ def _frames(seed: int, count: int, width: int) -> Floats:
     return frames
 
 
-F32, INT16, INT8 = ("f32", "f32"), ("int8", "int16"), ("int8", "int8")
+def _frames_for(program: Program, seed: int, count: int) -> Floats:
+    """`_frames`, with tokens where the program takes some."""
+    frames = _frames(seed, count, program.input_width)
+    at = 0
+    for port in program.inputs:
+        part = slice(at, at + program.width(port.value))
+        if port.tokens:
+            words = np.random.PCG64(seed).random_raw(frames[:, part].size)
+            frames[:, part] = (words % port.tokens).reshape(frames[:, part].shape)
+        at = part.stop
+    return frames
+
 
 # name -> program, frames
 VECTORS: dict[str, tuple[Program, int]] = {
@@ -105,6 +253,21 @@ VECTORS: dict[str, tuple[Program, int]] = {
     "int8_6_24_15_9": (_stack(8, INT8, 6, (24, 15, 9), 2, "softmax", peak=2.0), 24),
     "int8_514_2": (_stack(9, INT8, 514, (2,), 3, "sigmoid"), 3),
     "functions": (_functions(), 21),
+    "lstm_f32_5_13": (_cells(31, F32, (Lstm,), (5, 13)), 24),
+    "lstm_int16_7_19_33": (_cells(32, INT16, (Lstm, Lstm), (7, 19, 33)), 24),
+    "lstm_int8_6_24": (_cells(33, INT8, (Lstm,), (6, 24)), 24),
+    "lstm_int16_521_2": (_cells(34, INT16, (Lstm,), (521, 2)), 3),
+    "cells_f32_4_9_17_3": (_cells(35, F32, (Rnn, Gru, Lstm), (4, 9, 17, 3)), 24),
+    "cells_int16_3_18_5_16": (_cells(36, INT16, (Lstm, Rnn, Gru), (3, 18, 5, 16)), 24),
+    "cells_int8_8_20_21": (_cells(37, INT8, (Rnn, Lstm), (8, 20, 21)), 24),
+    "all_functions": (_all_functions(), 21),
+    "operators_f32": (_conversation(F32), 24),
+    "operators_int8": (_conversation(INT8), 24),
+    "loop_f32": (_loop(F32, whole=False), 24),
+    "loop_int16": (_loop(INT16, whole=False), 24),
+    "whole_f32": (_loop(F32, whole=True), 24),
+    "whole_int16": (_loop(INT16, whole=True), 24),
+    "whole_int8": (_loop(INT8, whole=True), 9),
 }
 
 
@@ -114,7 +277,7 @@ def vector_files() -> dict[str, bytes]:
     index = []
     for number, (name, (program, count)) in enumerate(VECTORS.items()):
         data = grulet_format.write(program)
-        frames = _frames(100 + number, count, program.input_width)
+        frames = _frames_for(program, 100 + number, count)
         outputs = Reference(data).run(frames).astype("<f4").tobytes()
         files[f"{name}.grulet"] = data
         files[f"{name}.input.f32"] = frames.astype("<f4").tobytes()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from grulet.errors import FrameError
+from grulet.errors import FrameError, GruletError
 
 
 def positive(text: str) -> int:
@@ -55,15 +56,35 @@ def picture(text: str) -> str:
     return text
 
 
-def read_frames(path: str) -> NDArray[np.float32]:
-    """Read (frames, inputs) float32 of a .npy file; `FrameError` says what is wrong with any other."""
+def pairs(option: str, given: Sequence[str]) -> dict[str, str]:
+    """What an option of the form LEFT=RIGHT was given, any number of times."""
+    found: dict[str, str] = {}
+    for text in given:
+        left, separator, right = text.partition("=")
+        if not separator or not left or not right:
+            raise GruletError(f"{option} {text}: LEFT=RIGHT was expected, two names with = between them")
+        if left in found:
+            raise GruletError(f"{option}: '{left}' is given twice")
+        found[left] = right
+    return found
+
+
+def read_array(path: str) -> NDArray[Any]:
+    """Read the numbers of a .npy file; `FrameError` says what is wrong with any other."""
     try:
-        frames = np.load(Path(path), allow_pickle=False)
+        array = np.load(Path(path), allow_pickle=False)
     except OSError as error:
         raise FrameError(f"{path}: {error.strerror or error}") from error
     except (ValueError, EOFError) as error:
         raise FrameError(f"{path}: not a .npy file of numbers: {error}") from error
-    if not isinstance(frames, np.ndarray) or frames.ndim != 2 or frames.dtype != np.float32:
-        found = f"{frames.dtype} {frames.shape}" if isinstance(frames, np.ndarray) else type(frames).__name__
-        raise FrameError(f"{path}: float32 (frames, inputs) was expected, not {found}")
+    if not isinstance(array, np.ndarray):
+        raise FrameError(f"{path}: not a .npy file, but an archive of several")
+    return array
+
+
+def read_frames(path: str) -> NDArray[np.float32]:
+    """Read (frames, inputs) float32 of a .npy file; `FrameError` says what is wrong with any other."""
+    frames = read_array(path)
+    if frames.ndim != 2 or frames.dtype != np.float32:
+        raise FrameError(f"{path}: float32 (frames, inputs) was expected, not {frames.dtype} {frames.shape}")
     return frames

@@ -20,6 +20,7 @@ from grulet.bench_report import NOTHING, READ, STEP, TICK, BenchReport, PacedRun
 from grulet.commands.arguments import period, picture, whole
 from grulet.errors import FormatError, GruletError
 from grulet.files import check_writable
+from grulet.frames import random_frames
 from grulet.model import Model, load
 from grulet.paced import OtherWork, in_turn, run_paced
 from grulet.progress import progress
@@ -79,7 +80,7 @@ def run(options: argparse.Namespace) -> BenchReport:
     """Measure all contestants in turn, then in real time; draw the picture."""
     model = load(options.model)
     _check(options)
-    frames = np.random.default_rng(0).normal(size=(1000, model.input_width)).astype(np.float32)
+    frames = random_frames([(port.width, port.tokens) for port in model.inputs], 1000)
     rivals = _rival_steps(options.against, options.model, frames)
     operators = OperatorParts(model, frames[0], options.steps)
     contestants: Contestants = {

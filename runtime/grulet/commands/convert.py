@@ -15,8 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("model", metavar="MODEL.onnx")
     conversion.add_arguments(parser)
+    conversion.add_onnx_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> Report:
     """Convert; the report is the result."""
-    return conversion.convert(options.model, options)
+    return conversion.convert(options.model, options, **conversion.onnx_options(options))

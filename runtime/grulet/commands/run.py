@@ -25,7 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", metavar="IN", help="frames (.npy) or, if the model declares audio, sound (.wav)")
     parser.add_argument("output", metavar="OUT.npy", help="the answers, (frames, outputs) float32")
     parser.add_argument(
-        "--chunk", type=positive, default=256, metavar="N", help="frames per call; the result does not depend on it"
+        "--chunk",
+        type=positive,
+        default=256,
+        metavar="N",
+        help="frames per call (models that need the whole sequence get it at once); the result does not depend on it",
     )
 
 
@@ -39,12 +43,13 @@ def run(options: argparse.Namespace) -> Result:
         raise FrameError(
             f"{options.input}: frames have {frames.shape[1]} elements, the model wants {model.input_width}"
         )
-    stream = model.stream(block=min(options.chunk, 256))
+    chunk = max(1, len(frames)) if model.needs_sequence else options.chunk
+    stream = model.stream(block=min(chunk, 256))
     answers = np.empty((len(frames), model.output_width), np.float32)
     begin = time.perf_counter()
     with progress("run", len(frames)) as done:
-        for start in range(0, len(frames), options.chunk):
-            stop = min(start + options.chunk, len(frames))
+        for start in range(0, len(frames), chunk):
+            stop = min(start + chunk, len(frames))
             try:
                 answers[start:stop] = stream.run_vector(frames[start:stop])
             except FrameError as error:

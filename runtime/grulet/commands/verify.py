@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from grulet.commands import conversion
 from grulet.commands.arguments import positive, read_frames
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--frames", type=positive, default=1000, metavar="N", help="how many random ones; default: 1000"
     )
+    conversion.add_onnx_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> Report:
@@ -26,4 +28,5 @@ def run(options: argparse.Namespace) -> Report:
     from grulet_export import verify
 
     frames = read_frames(options.input) if options.input else None
-    return verify(options.onnx, options.model, input=frames, frames=options.frames)
+    more = conversion.onnx_options(options)
+    return verify(options.onnx, options.model, input=frames, frames=options.frames, **more)

@@ -1,0 +1,80 @@
+/* The shortest way through one step, and the gates alone, made of one kernel's own functions: compiled with CHAINS_KERNEL
+ * the kernel's file, that file's flags, and its table renamed so that it does not meet the library's. */
+#define _POSIX_C_SOURCE 200112L
+#include CHAINS_KERNEL
+
+#include "chains.h"
+#include "timing.h"
+
+enum { UNITS = GRULET_BLOCK_ROWS, MANY = 16, LINE = 64 };
+
+/* One block, its operand and its state, on lines of their own.  Weights and sums are 0; scales and biases are not, or the
+ * state would fade into a silence that takes a shorter way. */
+typedef struct {
+    unsigned char panel[4 * 3 * LINE], operand[4 * LINE];
+    float parameters[10 * UNITS], sums[2][3 * UNITS], h[UNITS], y[UNITS];
+    int32_t row_sums[3 * UNITS];
+} unit_block;
+
+static union { unit_block block; unsigned char line[sizeof(unit_block) + LINE]; } memory[MANY];
+
+static unit_block *block_of(int number)
+{
+    unsigned char *at = memory[number].line;
+    return (unit_block *)(void *)(at + (LINE - (uintptr_t)at % LINE) % LINE);
+}
+
+static cell_job job_of(unit_block *b)
+{
+    for (int i = 0; i < 10 * UNITS; i++) b->parameters[i] = 0.01f * (float)(i % UNITS + 1);
+    const cell_job job = {b->sums[0], b->sums[1], b->parameters, b->h, b->y, 0, 1.0f};
+    return job;
+}
+
+/* `peak` as in prepare_mode: 1 for a state, 0 to find the largest magnitude of a frame. */
+KERNEL_INLINE double one_chain(size_t count, float peak, const mode m)
+{
+    unit_block *b = block_of(0);
+    const void *operand = b->operand;
+    float *from_h = b->sums[1];
+    const cell_job job = job_of(b);
+    for (int u = 0; u < UNITS; u++) b->h[u] = 0.01f * (float)(u + 1);
+    const double begin = nanoseconds();
+    for (size_t i = 0; i < count; i++) {
+        (void)prepare_mode(b->operand, b->h, UNITS, peak, m);
+        if (m == MODE_F32) sum_f32(&from_h, b->panel, &operand, 1, GRULET_GROUP, UNITS, 3, b->row_sums);
+        if (m == MODE_INT16) sum_int16(&from_h, b->panel, &operand, 1, GRULET_GROUP, UNITS, 3, b->row_sums);
+        if (m == MODE_INT8) sum_int8(&from_h, b->panel, &operand, 1, GRULET_GROUP, UNITS, 3, b->row_sums);
+        for (uint32_t u = 0; u < UNITS; u += LANES) gru_gates(&job, u, UNITS, UNITS, m != MODE_F32, 1);
+    }
+    return (nanoseconds() - begin) / (double)count;
+}
+
+double state_chain(int format, size_t count)
+{
+    switch (format) {
+    case MODE_F32: return one_chain(count, 1.0f, MODE_F32);
+    case MODE_INT16: return one_chain(count, 1.0f, MODE_INT16);
+    default: return one_chain(count, 1.0f, MODE_INT8);
+    }
+}
+
+double frame_chain(int format, size_t count)
+{
+    switch (format) {
+    case MODE_F32: return one_chain(count, 0.0f, MODE_F32);
+    case MODE_INT16: return one_chain(count, 0.0f, MODE_INT16);
+    default: return one_chain(count, 0.0f, MODE_INT8);
+    }
+}
+
+double gates_alone(int format, size_t count)
+{
+    cell_job jobs[MANY];
+    for (int k = 0; k < MANY; k++) jobs[k] = job_of(block_of(k));
+    const double begin = nanoseconds();
+    for (size_t i = 0; i < count; i += MANY)
+        if (format == MODE_F32) gru_f32(jobs, MANY, UNITS, 0);
+        else gru_scaled(jobs, MANY, UNITS, 1);
+    return (nanoseconds() - begin) / (double)((count + MANY - 1) / MANY * MANY);
+}

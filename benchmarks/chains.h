@@ -1,0 +1,20 @@
+/* What benchmarks/chains.c measures of one kernel's own arithmetic. */
+#ifndef CHAINS_H
+#define CHAINS_H
+
+#include <stddef.h>
+
+/* Each gives nanoseconds, of `count` turns; `format`: 0 f32, 1 int8 x int16, 2 int8 x int8. */
+typedef double chain(int format, size_t count);
+
+/* From a state to the next, by nothing but instructions that wait for each other: 16 units are quantized, multiply one group
+ * of weights, and go through their gates.  A turn begins with what the one before ended with. */
+chain state_chain;
+
+/* The same from a frame to its answer: its largest magnitude and the division by it come before. */
+chain frame_chain;
+
+/* The gates of 16 units, where many are there that do not wait for each other. */
+chain gates_alone;
+
+#endif

@@ -1,0 +1,253 @@
+/* The operators that are not worth an instruction set of their own: elementwise functions, copies, norms, states.  Plain
+ * C99 for every CPU, compiled once; compilers vectorize most of the loops.  docs/numerics.md is the contract. */
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("no-trapping-math") /* nobody looks at exception flags: GCC may compute both sides of a ?: */
+#endif
+#include "generic/grulet_scalar_lanes.h"
+#include "grulet_functions.h"
+
+#include <string.h>
+
+/* One frame of an operator: where its vectors lie. */
+typedef struct {
+    const grulet_op *op;
+    const void *data;
+    const float *x, *x2;
+    float *y, *state;
+} frame;
+
+/* ---- functions ------------------------------------------------------------------------------------------------ */
+
+/* With x = m 2^e, sqrt(1/2) <= m < sqrt(2), and s = (m - 1) / (m + 1): log m = 2 (s + s^3/3 + s^5/5 + ...); e ln 2 comes
+ * in two parts, the larger with so few bits that its product with e is exact. */
+KERNEL_INLINE float logarithm(float x)
+{
+    const uint32_t one = 0x3F800000u, root_half = 0x3F3504F3u;
+    const uint32_t bits = (uint32_t)vf_bits(vf_max(x, FLT_MIN));
+    const int32_t e = (int32_t)((bits + (one - root_half)) >> 23) - 127;
+    const float m = vi_float((vi)(bits - ((uint32_t)e << 23))), k = (float)e;
+    const float s = (m - 1.0f) / (m + 1.0f), s2 = s * s;
+    const float q = ((0.222222224f * s2 + 0.285714298f) * s2 + 0.4f) * s2 + 0.666666687f;
+    const float r = (s + s) + (s * s2) * q;
+    return (r + k * -2.12194440e-4f) + k * 0.693359375f;
+}
+
+/* Half the bits are a guess right to 4.5 %; Heron's rule three times.  0 below the smallest normal number. */
+KERNEL_INLINE float square_root(float x)
+{
+    const float normal = vf_max(vf_abs(x), FLT_MIN); /* the root of a negative number would go through subnormals: slow */
+    float y = vi_float((vi)(((uint32_t)vf_bits(normal) >> 1) + 0x1FBD1DF5u));
+    for (int step = 0; step < 3; step++) y = 0.5f * (y + normal / y);
+    return x < FLT_MIN ? 0.0f : y;
+}
+
+/* e^x - 1 for x < 0, with tanh_gate's care near 0. */
+KERNEL_INLINE float exponential_minus_one(float x)
+{
+    const float t = vf_max(x, -87.0f) * LOG2_E;
+    float p;
+    vi power;
+    exp2_parts(&t, &p, &power, 1);
+    return times_power(LN_2, power) * p - (1.0f - times_power(1.0f, power));
+}
+
+KERNEL_INLINE float elu(float x, float alpha) { return x < 0.0f ? to_finite(alpha * exponential_minus_one(x)) : x; }
+KERNEL_INLINE float softplus(float x) { return vf_max(x, 0.0f) + logarithm(1.0f + exponential(-vf_abs(x))); }
+
+/* A loop of its own for every function, so that compilers can vectorize it. */
+#define EACH(value)                                                                                                    \
+    for (uint32_t i = 0; i < n; i++) {                                                                                 \
+        const float v = x[i];                                                                                          \
+        y[i] = (value);                                                                                                \
+    }                                                                                                                  \
+    break
+
+static void activation(const frame *f)
+{
+    const uint32_t n = f->op->units;
+    const float alpha = f->op->alpha, beta = f->op->beta, *const x = f->x;
+    float *const y = f->y;
+    switch (f->op->function) {
+    case GRULET_FUNCTION_CLIP: EACH(vf_max(vf_min(v, beta), alpha));
+    case GRULET_FUNCTION_ELU: EACH(elu(v, alpha));
+    case GRULET_FUNCTION_HARD_SIGMOID: EACH(vf_max(vf_min(v * alpha + beta, 1.0f), 0.0f));
+    case GRULET_FUNCTION_SOFTPLUS: EACH(softplus(v));
+    case GRULET_FUNCTION_SOFTSIGN: EACH(v / (1.0f + vf_abs(v)));
+    case GRULET_FUNCTION_THRESHOLDED_RELU: EACH(v > alpha ? v : 0.0f);
+    case GRULET_FUNCTION_EXP: EACH(exponential(v));
+    case GRULET_FUNCTION_LOG: EACH(logarithm(v));
+    case GRULET_FUNCTION_SQRT: EACH(square_root(v));
+    case GRULET_FUNCTION_ABS: EACH(vf_abs(v));
+    case GRULET_FUNCTION_RECIPROCAL: EACH(to_finite(1.0f / v));
+    }
+}
+
+static void binary(const frame *f)
+{
+    const uint32_t n = f->op->units;
+    const float *const x = f->x, *const x2 = f->x2;
+    float *const y = f->y;
+    switch (f->op->function) {
+    case GRULET_FUNCTION_ADD: EACH(to_finite(v + x2[i]));
+    case GRULET_FUNCTION_SUB: EACH(to_finite(v - x2[i]));
+    case GRULET_FUNCTION_MUL: EACH(to_finite(v * x2[i]));
+    case GRULET_FUNCTION_DIV: EACH(to_finite(v / x2[i]));
+    case GRULET_FUNCTION_MIN: EACH(vf_min(v, x2[i]));
+    case GRULET_FUNCTION_MAX: EACH(vf_max(v, x2[i]));
+    }
+}
+
+static void affine(const frame *f)
+{
+    const float *scale = f->data, *shift = scale + f->op->units;
+    for (uint32_t i = 0; i < f->op->units; i++) f->y[i] = to_finite(f->x[i] * scale[i] + shift[i]);
+}
+
+static void prelu(const frame *f)
+{
+    const float *slopes = f->data;
+    for (uint32_t i = 0; i < f->op->units; i++)
+        f->y[i] = f->x[i] < 0.0f ? to_finite(f->x[i] * slopes[i]) : f->x[i];
+}
+
+/* ---- copies --------------------------------------------------------------------------------------------------- */
+
+static void copy(float *to, const float *from, uint32_t n) { memcpy(to, from, n * sizeof(float)); }
+
+static void concat(const frame *f)
+{
+    copy(f->y, f->x, f->op->inputs);
+    copy(f->y + f->op->inputs, f->x2, f->op->units - f->op->inputs);
+}
+
+static void slice(const frame *f) { copy(f->y, f->x + f->op->parameter, f->op->units); }
+
+static void selection(const frame *f)
+{
+    const uint32_t *indices = f->data;
+    for (uint32_t i = 0; i < f->op->units; i++) f->y[i] = f->x[indices[i]];
+}
+
+static void embedding(const frame *f)
+{
+    const uint32_t width = f->op->units / f->op->inputs;
+    const float *floats = f->data;
+    const int8_t *levels = f->data; /* behind them, on a multiple of 64 bytes, a scale a row */
+    const float *scales = (const float *)(const void *)(levels + grulet_round_up(f->op->parameter * width, GRULET_ALIGN));
+    float *y = f->y;
+    for (uint32_t i = 0; i < f->op->inputs; i++, y += width) {
+        const size_t token = (size_t)f->x[i];
+        if (f->op->weights == GRULET_WEIGHTS_F32) copy(y, floats + token * width, width);
+        else
+            for (uint32_t j = 0; j < width; j++) y[j] = (float)levels[token * width + j] * scales[token];
+    }
+}
+
+/* The input of the sequence's first frame, whatever this frame is: grulet_vector_op takes it from there. */
+static void first_frame(const frame *f) { copy(f->y, f->x, f->op->units); }
+
+/* ---- states --------------------------------------------------------------------------------------------------- */
+
+static void state_read(const frame *f) { copy(f->y, f->state, f->op->units); }
+
+static void state_write(const frame *f)
+{
+    copy(f->state, f->x, f->op->units);
+    copy(f->y, f->x, f->op->units);
+}
+
+/* The state: where the oldest of the last (taps - 1) dilation frames lies, then a ring of them. */
+static void history(const frame *f)
+{
+    const uint32_t width = f->op->inputs, dilation = f->op->parameter, others = f->op->units / width - 1;
+    const uint32_t slots = others * dilation, oldest = (uint32_t)f->state[0];
+    float *ring = f->state + 1;
+    uint32_t slot = oldest;
+    for (uint32_t tap = 0; tap < others; tap++) {
+        copy(f->y + tap * width, ring + (size_t)slot * width, width);
+        slot = slots - slot > dilation ? slot + dilation : slot + dilation - slots;
+    }
+    copy(f->y + others * width, f->x, width);
+    copy(ring + (size_t)oldest * width, f->x, width);
+    f->state[0] = (float)(oldest + 1 < slots ? oldest + 1 : 0);
+}
+
+/* ---- sums ----------------------------------------------------------------------------------------------------- */
+
+static void depthwise(const frame *f)
+{
+    const uint32_t channels = f->op->units;
+    const float *taps = f->data, *bias = taps + f->op->inputs, *x = f->x;
+    for (uint32_t i = 0; i < channels; i++) f->y[i] = taps[i] * x[i];
+    for (uint32_t at = channels; at < f->op->inputs; at += channels)
+        for (uint32_t i = 0; i < channels; i++) f->y[i] = f->y[i] + taps[at + i] * x[at + i];
+    for (uint32_t i = 0; i < channels; i++) f->y[i] = to_finite(f->y[i] + bias[i]);
+}
+
+/* Element i goes into sum i mod 16; then halves onto halves. */
+enum { SUMS = 16 };
+static float total(float sums[SUMS])
+{
+    for (uint32_t half = SUMS / 2; half > 0; half /= 2)
+        for (uint32_t j = 0; j < half; j++) sums[j] += sums[j + half];
+    return sums[0];
+}
+static float sum(const float *x, uint32_t n)
+{
+    float sums[SUMS] = {0};
+    for (uint32_t i = 0; i < n; i += SUMS)
+        ROLLED for (uint32_t j = 0; j < (n - i < SUMS ? n - i : SUMS); j++) sums[j] += x[i + j];
+    return total(sums);
+}
+static float sum_of_squares(const float *x, uint32_t n)
+{
+    float sums[SUMS] = {0};
+    for (uint32_t i = 0; i < n; i += SUMS)
+        ROLLED for (uint32_t j = 0; j < (n - i < SUMS ? n - i : SUMS); j++) sums[j] += x[i + j] * x[i + j];
+    return total(sums);
+}
+
+static void layer_norm(const frame *f)
+{
+    const uint32_t n = f->op->parameter;
+    const float *scale = f->data, *shift = scale + n;
+    for (uint32_t part = 0; part < f->op->units; part += n) {
+        const float *x = f->x + part;
+        float *y = f->y + part;
+        const float mean = to_finite(sum(x, n) / (float)n);
+        for (uint32_t i = 0; i < n; i++) y[i] = x[i] - mean;
+        const float variance = to_finite(sum_of_squares(y, n) / (float)n);
+        const float inverse = 1.0f / square_root(to_finite(variance + f->op->alpha));
+        for (uint32_t i = 0; i < n; i++) y[i] = to_finite((y[i] * inverse) * scale[i] + shift[i]);
+    }
+}
+
+/* ---- by kind -------------------------------------------------------------------------------------------------- */
+
+static void (*const FUNCTIONS[GRULET_OP_KINDS])(const frame *f) = {
+    [GRULET_OP_ACTIVATION] = activation,
+    [GRULET_OP_BINARY] = binary,
+    [GRULET_OP_AFFINE] = affine,
+    [GRULET_OP_PRELU] = prelu,
+    [GRULET_OP_CONCAT] = concat,
+    [GRULET_OP_SLICE] = slice,
+    [GRULET_OP_SELECT] = selection,
+    [GRULET_OP_EMBEDDING] = embedding,
+    [GRULET_OP_LAYER_NORM] = layer_norm,
+    [GRULET_OP_HISTORY] = history,
+    [GRULET_OP_DEPTHWISE] = depthwise,
+    [GRULET_OP_STATE_READ] = state_read,
+    [GRULET_OP_STATE_WRITE] = state_write,
+    [GRULET_OP_FIRST_FRAME] = first_frame,
+};
+
+void grulet_vector_op(const grulet_task *task, grulet_stream *const *streams, size_t count)
+{
+    const uint32_t kind = task->op->kind;
+    for (size_t s = 0; s < count; s++) {
+        const float *arena = streams[kind == GRULET_OP_FIRST_FRAME ? count - 1 : s]->arena; /* the lanes are reversed */
+        const frame f = {task->op, task->data, arena + task->x, arena + task->x2,
+                         streams[s]->arena + task->y, streams[s]->state + task->h};
+        FUNCTIONS[kind](&f);
+    }
+}
