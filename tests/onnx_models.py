@@ -13,9 +13,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from grulet.frames import random_frames
 from grulet_export.graph import Activation, Graph
-from grulet_export.onnx_graph import read_onnx
-from grulet_export.onnx_layout import Imported
-from grulet_export.onnx_run import OnnxRunner
+from grulet_export.onnx_reading.layout import Imported
+from grulet_export.onnx_reading.read import read_onnx
+from grulet_export.onnx_running.runner import OnnxRunner
 
 Node = onnx.NodeProto
 Shape = Sequence[int | str]

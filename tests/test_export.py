@@ -18,7 +18,7 @@ from grulet.errors import FormatError, FrameError, GruletError
 from grulet.reference import Reference
 from grulet_export import ExportMismatch, UnsupportedGraph, export, verify
 from grulet_export.graph import Gru
-from grulet_export.onnx_layout import Imported
+from grulet_export.onnx_reading.layout import Imported
 
 
 class Net(nn.Module):
@@ -164,7 +164,7 @@ def test_nothing_is_written_when_the_proof_fails(tmp_path: Path, net: Net, monke
 
 def test_wrong_onnx_from_torch_is_caught(tmp_path: Path, net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
     """What torch's own exporter once did, linear_before_reset=0, fails the comparison with torch."""
-    import grulet_export.torch_front as torch_front
+    import grulet_export.torch_reading.front as torch_front
 
     right = torch_front.build_onnx
 

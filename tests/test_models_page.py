@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from grulet_export.onnx_handlers import HANDLERS
-from grulet_export.onnx_handlers.refused import REASONS
+from grulet_export.onnx_reading.handlers import HANDLERS
+from grulet_export.onnx_reading.handlers.refused import REASONS
 
 WORDS = set(re.findall(r"\w+", (Path(__file__).parents[1] / "docs/models.md").read_text()))
 

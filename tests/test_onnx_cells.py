@@ -18,9 +18,9 @@ from onnx_cells import ACTIVATIONS, CELLS, run_cell
 
 from grulet.reference import Reference
 from grulet_export.lower import lower
-from grulet_export.onnx_graph import read_onnx
-from grulet_export.onnx_layout import Imported
-from grulet_export.onnx_run import session
+from grulet_export.onnx_reading.layout import Imported
+from grulet_export.onnx_reading.read import read_onnx
+from grulet_export.onnx_running.runner import session
 
 Array = NDArray[np.float32]
 

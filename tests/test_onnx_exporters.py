@@ -15,7 +15,7 @@ import torch.nn.functional as F  # noqa: N812 (as everyone calls it)
 from onnx_models import assert_agrees, kinds
 from torch import Tensor, nn
 
-from grulet_export.onnx_layout import Imported
+from grulet_export.onnx_reading.layout import Imported
 
 WIDTH, UNITS = 5, 6
 BATCH_FIRST, TIME_FIRST = {0: "batch", 1: "time"}, {0: "time", 1: "batch"}

@@ -22,12 +22,12 @@ from torch import nn
 
 from grulet_export.errors import Refusal, UnsupportedGraph
 from grulet_export.graph import Activation, Dense, Gru
-from grulet_export.onnx_axes import BATCH, TIME, Axis, Tensor, reshape, shape
-from grulet_export.onnx_graph import read_onnx
-from grulet_export.onnx_layout import StateInput
-from grulet_export.onnx_readings import Input, readings
-from grulet_export.onnx_sizes import FRAMES, STREAMS
-from grulet_export.torch_onnx import build_onnx
+from grulet_export.onnx_reading.axes import BATCH, TIME, Axis, Tensor, reshape, shape
+from grulet_export.onnx_reading.layout import StateInput
+from grulet_export.onnx_reading.read import read_onnx
+from grulet_export.onnx_reading.readings import Input, readings
+from grulet_export.onnx_reading.sizes import FRAMES, STREAMS
+from grulet_export.torch_reading.to_onnx import build_onnx
 
 HEAD, HEAD_BIAS, H0 = CONSTANTS["head"], CONSTANTS["bias"], CONSTANTS["h0"]
 

@@ -27,7 +27,7 @@ from onnx_models import (
 
 from grulet_export.errors import UnsupportedGraph
 from grulet_export.graph import Affine, Dense, LayerNorm, Select
-from grulet_export.onnx_graph import read_onnx
+from grulet_export.onnx_reading.read import read_onnx
 
 OPSETS = (7, 11, 13, 17, 21)
 END = np.iinfo(np.int64).max

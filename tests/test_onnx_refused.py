@@ -11,7 +11,7 @@ from onnx_refused import REFUSED
 from grulet.__main__ import main
 from grulet_export import export
 from grulet_export.errors import UnsupportedGraph
-from grulet_export.onnx_graph import read_onnx
+from grulet_export.onnx_reading.read import read_onnx
 
 MESSAGES = {
     "activation unknown": (

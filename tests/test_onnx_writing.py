@@ -30,7 +30,7 @@ from grulet_export.canonical import canonical
 from grulet_export.errors import UnsupportedGraph
 from grulet_export.graph import Graph, Node
 from grulet_export.lift import lift
-from grulet_export.onnx_graph import read_onnx
+from grulet_export.onnx_reading.read import read_onnx
 from grulet_export.onnx_writing import BATCH_FIRST, STEP, TIME_FIRST, Form, write_onnx
 
 FORMS = {"batch first": BATCH_FIRST, "time first": TIME_FIRST, "step": STEP}

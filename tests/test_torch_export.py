@@ -34,7 +34,7 @@ from grulet.__main__ import main
 from grulet.frames import random_frames
 from grulet.reference import Reference
 from grulet_export import ExportMismatch, Report, UnsupportedGraph, export, verify
-from grulet_export.torch_exporter import TorchSession
+from grulet_export.torch_reading.exporter import TorchSession
 
 Array = NDArray[np.float32]
 

@@ -21,9 +21,9 @@ from torch.nn import functional
 
 from grulet_export.errors import ExportMismatch, UnsupportedGraph
 from grulet_export.graph import Concat, Graph, Gru, Lstm
-from grulet_export.onnx_graph import read_onnx
-from grulet_export.torch_agreement import check_against_onnxruntime
-from grulet_export.torch_onnx import build_onnx
+from grulet_export.onnx_reading.read import read_onnx
+from grulet_export.torch_reading.agreement import check_against_onnxruntime
+from grulet_export.torch_reading.to_onnx import build_onnx
 
 Pair = namedtuple("Pair", ["voice", "pitch"])
 

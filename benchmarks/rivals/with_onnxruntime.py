@@ -27,7 +27,7 @@ class OnnxFloat(StepRival):
 
     def prepare(self, folder: Path) -> None:
         """Bind twice: a step reads one state buffer and writes the other."""
-        from grulet_export.onnx_run import session
+        from grulet_export.onnx_running.runner import session
 
         self._session = session(self.model(folder))
         frames, *_ = self._session.get_inputs()
@@ -134,7 +134,7 @@ class OnnxSequence(SequenceRival):
 
     def prepare(self, folder: Path) -> None:
         """Load, for any number of frames."""
-        from grulet_export.onnx_run import session
+        from grulet_export.onnx_running.runner import session
 
         node = gru_node(["x", "W", "R", "B", "", "h"], ["y", ""], self.layer)
         sizes = ["frames", 1, self.layer.inputs], [1, 1, self.layer.units]

@@ -43,7 +43,7 @@ def onnxruntime_whole() -> Whole:
 
     It makes its zero state itself and has no input for another one: frame by frame it would forget everything.
     """
-    from grulet_export.onnx_run import session
+    from grulet_export.onnx_running.runner import session
 
     run = session(checked(fetch().read_bytes())).run
 

@@ -24,9 +24,9 @@ from grulet.reference import Reference
 from grulet_export.errors import ExportMismatch
 from grulet_export.graph import Array, Graph
 from grulet_export.lower import lower
-from grulet_export.onnx_graph import read_onnx
-from grulet_export.onnx_layout import Imported
-from grulet_export.onnx_run import OnnxRunner
+from grulet_export.onnx_reading.layout import Imported
+from grulet_export.onnx_reading.read import read_onnx
+from grulet_export.onnx_running.runner import OnnxRunner
 from grulet_export.quantize import ACTIVATIONS, WEIGHTS
 from grulet_export.report import Comparison, Report
 
@@ -92,7 +92,7 @@ def export(
     elif isinstance(model, str | os.PathLike):
         source = _read(model)
     else:
-        from grulet_export.torch_front import torch_model  # torch is not needed to convert ONNX
+        from grulet_export.torch_reading.front import torch_model  # torch is not needed to convert ONNX
 
         if constants:
             raise GruletError("constants go with an ONNX model; a torch module holds its own")

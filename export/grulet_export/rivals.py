@@ -17,7 +17,7 @@ from grulet import format as grulet_format
 from grulet.errors import GruletError
 from grulet_export.graph import Activation, Array, Dense, Graph, Gru, Lstm, Node, Rnn
 from grulet_export.lift import lift
-from grulet_export.onnx_run import session
+from grulet_export.onnx_running.runner import session
 from grulet_export.onnx_writing import STEP, write_onnx
 from grulet_export.onnx_writing.parts import has_width
 

@@ -14,7 +14,7 @@ from grulet_export.doctor.facts import Facts
 from grulet_export.doctor.file import first_line
 from grulet_export.doctor.finding import Finding
 from grulet_export.errors import UnsupportedGraph
-from grulet_export.onnx_graph import read_onnx
+from grulet_export.onnx_reading.read import read_onnx
 
 #: Size of every axis that is not fixed. One size for all, since some may have to be equal: 16 streams of 16 frames.
 FREE_AXIS = 16

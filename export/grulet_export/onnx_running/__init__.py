@@ -1,0 +1,1 @@
+"""ONNX files in onnxruntime, frame by frame or whole, for the proofs."""
