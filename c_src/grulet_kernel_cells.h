@@ -315,23 +315,22 @@ KERNEL_INLINE void full_blocks_of(const grulet_task *task, const grulet_stream *
                        sets);
         for (uint32_t k = 0; k < count; k++, index += direction, from_h += 2 * matrix_sums(sets))
             set_job(&jobs[k], task, stream, (uint32_t)index, task->data + index * end + at->parameters,
-                    projected ? projected + index * matrix_sums(sets) : from_h - matrix_sums(sets), from_h);
+                    projected ? projected + (uint32_t)index * matrix_sums(sets) : from_h - matrix_sums(sets), from_h);
         gates(jobs, count, GRULET_BLOCK_ROWS, m != MODE_F32);
     }
 }
 
-/* An ISA that takes several blocks at once is fast enough to notice looking up what to call: there the integer modes of the
- * GRU, whose small layers are the fastest, have loops of their own. */
+/* Small layers are fast enough to notice looking up what to call: the GRU has a loop of its own, and where an ISA takes
+ * several blocks at once, so has each of its integer modes. */
 static void full_blocks(const grulet_task *task, const grulet_stream *stream, const cell_layout *at,
                         const float *projected)
 {
     const mode m = mode_of(task->op);
     const uint32_t sets = grulet_sets(task->op);
-    if (BLOCKS > 1 && sets == GRU_SETS && m == MODE_INT8)
-        full_blocks_of(task, stream, at, projected, MODE_INT8, GRU_SETS);
-    else if (BLOCKS > 1 && sets == GRU_SETS && m == MODE_INT16)
-        full_blocks_of(task, stream, at, projected, MODE_INT16, GRU_SETS);
-    else full_blocks_of(task, stream, at, projected, m, sets);
+    if (sets != GRU_SETS) full_blocks_of(task, stream, at, projected, m, sets);
+    else if (BLOCKS > 1 && m == MODE_INT8) full_blocks_of(task, stream, at, projected, MODE_INT8, GRU_SETS);
+    else if (BLOCKS > 1 && m == MODE_INT16) full_blocks_of(task, stream, at, projected, MODE_INT16, GRU_SETS);
+    else full_blocks_of(task, stream, at, projected, m, GRU_SETS);
 }
 
 /* The last block, if it is narrow. */

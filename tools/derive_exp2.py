@@ -1,4 +1,4 @@
-"""Derive the constants of grulet's polynomial for 2^f (c_src/grulet_kernel_body.h, grulet/reference.py).
+"""Derive the constants of grulet's polynomial for 2^f (c_src/grulet_functions.h, grulet/reference.py).
 
 On |f| <= 1/2:  (2^f - 1) / ln 2 ~ f + f^2 * (C2 + C3 f + C4 f^2 + C5 f^3 + C6 f^4).
 
