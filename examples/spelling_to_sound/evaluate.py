@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-from examples.spelling_to_sound.command import exit_status
+from examples.command import exit_status
 from examples.spelling_to_sound.error_rate import (
     WORDS,
     Dictionary,

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from examples.spelling_to_sound.command import exit_status
+from examples.command import exit_status
 from examples.spelling_to_sound.streams import DECODER, ENCODER, HERE
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""What the commands here share: whatever goes wrong is one line on stderr and exit status 2."""
+"""What the commands of the examples share: whatever goes wrong is one line on stderr and exit status 2."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ def exit_status(program: str, run: Callable[[], None]) -> int:
         print(f"{program}: {error}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
-        print(f"{program}: this needs the package {error.name}: pip install '.[export,plot]'", file=sys.stderr)
+        print(
+            f"{program}: this needs the package {error.name}: pip install '.[export,plot]' soundfile", file=sys.stderr
+        )
         return 2
     return 0
