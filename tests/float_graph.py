@@ -166,7 +166,7 @@ def plain(node: g.Node, inputs: list[Floats]) -> Floats:
             return layer_norm(node, x)
         case g.FirstFrame():
             return np.repeat(x[:1], len(x), axis=0)
-    raise NotImplementedError(type(node))
+    raise TypeError(f"this interpreter does not know {type(node).__name__}")
 
 
 def loops(nodes: tuple[g.Node, ...]) -> list[list[g.Node]]:
