@@ -98,7 +98,7 @@ def test_random_programs_of_all_operators(isa: str) -> None:
     """Random operators behind each other: every kind, loops, skip connections, tokens, layers that go backwards."""
     seen: set[tuple[str, str]] = set()
 
-    @settings(max_examples=MODELS, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=MODELS * 3 // 2, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
     @given(plan=plans())
     def one_program(plan: Plan) -> None:
         program = any_program(plan)
@@ -107,7 +107,8 @@ def test_random_programs_of_all_operators(isa: str) -> None:
 
     one_program()
     assert {name for name, _ in seen} == {kind.__name__ for kind in KINDS}
-    assert {function for _, function in seen} >= {*ACTIVATIONS, *BINARY_FUNCTIONS}  # also those a dense layer applies
+    functions = {function for name, function in seen if name in ("Activation", "Binary")}
+    assert functions == {*ACTIVATIONS, *BINARY_FUNCTIONS}
 
 
 @pytest.mark.parametrize("step", STEPS)

@@ -11,7 +11,7 @@ from onnx_models import BATCH_FIRST, CHANNELS_FIRST, CONSTANTS, UNITS, WIDTH, fl
 
 import grulet
 from grulet.__main__ import main
-from grulet_export import export, verify
+from grulet_export import ExportMismatch, export, verify
 
 LSTM = {"Wl": floats(1, 4 * UNITS, WIDTH), "Rl": floats(1, 4 * UNITS, UNITS)}
 BOTH = {name: np.repeat(CONSTANTS[name], 2, axis=0) for name in "WRB"}
@@ -124,3 +124,11 @@ def test_options_that_do_not_fit(
     assert message in printed
     assert printed.count("\n") == 1
     assert not (step / "net.grulet").exists()
+
+
+def test_a_file_that_computes_nan_is_no_proof(tmp_path: Path) -> None:
+    """Its answers are compared like any others: a NaN is not taken for a frame without an answer."""
+    file = model([node("Log", ["x"], ["y"], name="log")], ("batch", "time", 1))
+    with pytest.raises(ExportMismatch, match="'y': onnxruntime and oracle, float weights differ by nan"):
+        export(file, tmp_path / "log.grulet", frames=20)
+    assert list(tmp_path.iterdir()) == []

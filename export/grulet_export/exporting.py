@@ -235,10 +235,11 @@ def _prove(
         pairs += [(FLOAT_ORACLE, EXACT_ORACLE), (EXACT_ORACLE, ORACLE)]
     pairs.append((ORACLE, KERNEL))
     comparisons = []
+    answered = runner.answered(len(frames))  # a file may answer for some frames only, such as the last
     for left, right in pairs:
         for port in model.outputs:
-            # A file may answer for some frames only, such as the last.
-            rows = _answered(left, runs[left][:, port.slice]) & _answered(right, runs[right][:, port.slice])
+            theirs = {left, right} & {TORCH, ONNXRUNTIME}
+            rows = answered[port.name] if theirs else np.ones(len(frames), bool)
             sides = runs[left][rows, port.slice], runs[right][rows, port.slice]
             comparisons.append(Comparison.of(left, right, port.name, *sides))
             _judge(comparisons[-1], sides[0])
@@ -254,13 +255,6 @@ def _prove(
         tuple(comparisons),
         imported.notes,
     )
-
-
-def _answered(run: str, answers: Array) -> NDArray[np.bool_]:
-    """Which frames a run answers; ours answer all, and a NaN of theirs is a fault."""
-    if run not in (TORCH, ONNXRUNTIME):
-        return np.ones(len(answers), bool)
-    return np.asarray(~np.isnan(answers).all(axis=1))
 
 
 def _format_of(model: Model, what: str) -> str:

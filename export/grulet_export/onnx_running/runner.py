@@ -40,7 +40,8 @@ def session(model: bytes) -> onnxruntime.InferenceSession:
 class OnnxRunner:
     """An ONNX model as a function from frames (T, in) to answers (T, out), from its initial state.
 
-    Where the file gives no answer for a frame (a last-step output, frames beyond a fixed number), the row holds NaN.
+    Where the file gives no answer for a frame (a last-step output, frames beyond a fixed number), the row holds NaN;
+    `answered` tells that from a NaN that the file computed.
     """
 
     def __init__(self, source: onnx_file.Source, imported: Imported, instead: Session | None = None) -> None:
@@ -78,13 +79,30 @@ class OnnxRunner:
             raise UnsupportedGraph(
                 "", "ONNX model", f"it runs {fixed} frames, no fewer", f"give it at least {fixed} frames"
             )
-        whole = fixed or len(frames)
-        lengths = {whole}
-        if self._layout.last and fixed is None and not needs_sequence(self._graph):
-            lengths |= {count for count in (1, 2, 3, whole // 2) if 0 < count < whole}
-        for count in sorted(lengths):
-            self._sequence(frames[:count], answers, everything=count == whole)
+        *parts, whole = self._lengths(len(frames))
+        for count in parts:
+            self._sequence(frames[:count], answers, everything=False)
+        self._sequence(frames[:whole], answers, everything=True)
         return answers
+
+    def answered(self, frames: int) -> dict[str, NDArray[np.bool_]]:
+        """Return which of so many frames `run` answers, by output."""
+        first, some = np.zeros(frames, bool), np.zeros(frames, bool)
+        if not self._layout.sequence:
+            first[: frames if self._layout.carries else 1] = True
+            return {port.name: first for port in self._graph.outputs}
+        lengths = self._lengths(frames)
+        first[: lengths[-1]] = True
+        some[[count - 1 for count in lengths]] = True
+        return {port.name: some if port.name in self._layout.last else first for port in self._graph.outputs}
+
+    def _lengths(self, frames: int) -> list[int]:
+        """Return how many frames it runs at once, the most last; beginnings only for last-step outputs."""
+        fixed = self._layout.sizes.get(TIME)
+        whole = fixed or frames
+        if not self._layout.last or fixed is not None or needs_sequence(self._graph):
+            return [whole]
+        return [*sorted({count for count in (1, 2, 3, whole // 2) if 0 < count < whole}), whole]
 
     def _columns(self) -> dict[str, slice]:
         """Return where every input lies in a frame."""
