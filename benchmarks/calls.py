@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks.building import compiler_version, linked_program, run
 from benchmarks.common import SIZES, command_line, numbers, positive, rounded
-from benchmarks.models import FORMATS, Format, file_of
+from benchmarks.models import ALL_FORMATS, Format, file_of
 
 import grulet
 from grulet.bench import quiet_process
@@ -28,7 +28,7 @@ ROUNDS = 301
 def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """All passes."""
     program = linked_program("calls", folder)
-    cases = [(form, size) for form in FORMATS for size in options.sizes]
+    cases = [(form, size) for form in ALL_FORMATS for size in options.sizes]
     paths = [str(file_of(size, form, folder)) for form, size in cases]
     isas = grulet.isas()
     rows: dict[tuple[str, Format, int], list[list[float]]] = {(isa, *case): [] for isa in isas for case in cases}

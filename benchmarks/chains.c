@@ -27,11 +27,12 @@ static unit_block *block_of(int number)
 static cell_job job_of(unit_block *b)
 {
     for (int i = 0; i < 10 * UNITS; i++) b->parameters[i] = 0.01f * (float)(i % UNITS + 1);
-    const cell_job job = {b->sums[0], b->sums[1], b->parameters, b->h, b->y, 0, 1.0f};
+    const float *scales = b->parameters;
+    const cell_job job = {b->sums[0], b->sums[1], scales, scales + 3 * UNITS, scales + 6 * UNITS, b->h, b->y, 0, 1.0f};
     return job;
 }
 
-/* `peak` as in prepare_mode: 1 for a state, 0 to find the largest magnitude of a frame. */
+/* `peak` as in prepare: 1 for a state, 0 to find the largest magnitude of a frame. */
 KERNEL_INLINE double one_chain(size_t count, float peak, const mode m)
 {
     unit_block *b = block_of(0);
@@ -41,11 +42,12 @@ KERNEL_INLINE double one_chain(size_t count, float peak, const mode m)
     for (int u = 0; u < UNITS; u++) b->h[u] = 0.01f * (float)(u + 1);
     const double begin = nanoseconds();
     for (size_t i = 0; i < count; i++) {
-        (void)prepare_mode(b->operand, b->h, UNITS, peak, m);
-        if (m == MODE_F32) sum_f32(&from_h, b->panel, &operand, 1, GRULET_GROUP, UNITS, 3, b->row_sums);
-        if (m == MODE_INT16) sum_int16(&from_h, b->panel, &operand, 1, GRULET_GROUP, UNITS, 3, b->row_sums);
-        if (m == MODE_INT8) sum_int8(&from_h, b->panel, &operand, 1, GRULET_GROUP, UNITS, 3, b->row_sums);
-        for (uint32_t u = 0; u < UNITS; u += LANES) gru_gates(&job, u, UNITS, UNITS, m != MODE_F32, 1);
+        if (m == MODE_F32) (void)prepare(b->operand, b->h, UNITS, peak, m);
+        else (void)prepare_integers(b->operand, b->h, UNITS, peak, m);
+        if (m == MODE_F32) sum_f32(&from_h, b->panel, &operand, 1, GRULET_GROUP, UNITS, 3);
+        if (m == MODE_INT8_INT16) sum_int8_int16(&from_h, b->panel, &operand, 1, GRULET_GROUP, UNITS, 3, b->row_sums);
+        if (m == MODE_INT8_INT8) sum_int8_int8(&from_h, b->panel, &operand, 1, GRULET_GROUP, UNITS, 3, b->row_sums);
+        for (uint32_t u = 0; u < UNITS; u += LANES) gru_gates(&job, u, UNITS, UNITS, 1);
     }
     return (nanoseconds() - begin) / (double)count;
 }
@@ -53,28 +55,28 @@ KERNEL_INLINE double one_chain(size_t count, float peak, const mode m)
 double state_chain(int format, size_t count)
 {
     switch (format) {
-    case MODE_F32: return one_chain(count, 1.0f, MODE_F32);
-    case MODE_INT16: return one_chain(count, 1.0f, MODE_INT16);
-    default: return one_chain(count, 1.0f, MODE_INT8);
+    case CHAIN_F32: return one_chain(count, 1.0f, MODE_F32);
+    case CHAIN_INT8_INT16: return one_chain(count, 1.0f, MODE_INT8_INT16);
+    default: return one_chain(count, 1.0f, MODE_INT8_INT8);
     }
 }
 
 double frame_chain(int format, size_t count)
 {
     switch (format) {
-    case MODE_F32: return one_chain(count, 0.0f, MODE_F32);
-    case MODE_INT16: return one_chain(count, 0.0f, MODE_INT16);
-    default: return one_chain(count, 0.0f, MODE_INT8);
+    case CHAIN_F32: return one_chain(count, 0.0f, MODE_F32);
+    case CHAIN_INT8_INT16: return one_chain(count, 0.0f, MODE_INT8_INT16);
+    default: return one_chain(count, 0.0f, MODE_INT8_INT8);
     }
 }
 
 double gates_alone(int format, size_t count)
 {
+    (void)format; /* all formats share one code for the gates */
     cell_job jobs[MANY];
     for (int k = 0; k < MANY; k++) jobs[k] = job_of(block_of(k));
     const double begin = nanoseconds();
     for (size_t i = 0; i < count; i += MANY)
-        if (format == MODE_F32) gru_f32(jobs, MANY, UNITS, 0);
-        else gru_scaled(jobs, MANY, UNITS, 1);
+        gru_full(jobs, MANY, UNITS);
     return (nanoseconds() - begin) / (double)((count + MANY - 1) / MANY * MANY);
 }

@@ -4,7 +4,8 @@
 
 #include <stddef.h>
 
-/* Each gives nanoseconds, of `count` turns; `format`: 0 f32, 1 int8 x int16, 2 int8 x int8. */
+/* Each gives nanoseconds, of `count` turns. */
+enum { CHAIN_F32, CHAIN_INT8_INT16, CHAIN_INT8_INT8 };
 typedef double chain(int format, size_t count);
 
 /* From a state to the next, by nothing but instructions that wait for each other: 16 units are quantized, multiply one group

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common import SIZES, affordable, command_line, each_step, frames_of, latencies, numbers, positive
-from benchmarks.models import models_of
+from benchmarks.models import ALL_FORMATS, models_of
 
 import grulet
 from grulet.bench import ROUND, measure, quiet_process
@@ -41,7 +41,7 @@ def measure_size(size: int, steps: int, folder: Path) -> dict[str, dict[str, Any
     calls: dict[str, Callable[[int], object]] = {}
     before: dict[str, Callable[[], object]] = {}
     fewer: dict[str, int] = {}
-    for form, model in models_of(size, folder).items():
+    for form, model in models_of(size, folder, ALL_FORMATS).items():
         for isa in grulet.isas():
             stream = model.stream(block=1)
             stream.input[:] = frames_of(size)[0]

@@ -21,7 +21,7 @@ from grulet.bench import quiet_process
 #: A round is 20 microseconds or one read; the first ones wake the CPU's wide registers.
 ROUNDS = 101
 #: Bits of a weight.
-BITS = {"int4": 4, "int8": 8, "f32": 32}
+BITS = {"int4": 4, "int8": 8, "f16": 16, "f32": 32}
 
 
 def weight_bytes(size: int, weights: str) -> int:

@@ -22,10 +22,12 @@ class Format:
     @property
     def title(self) -> str:
         """For tables and keys."""
-        return self.weights if self.weights == "f32" else f"{self.weights} x {self.activations}"
+        return self.weights if self.activations == "f32" else f"{self.weights} x {self.activations}"
 
 
+#: What rivals have as well.
 FORMATS = (Format("int8", "int8"), Format("int8", "int16"), Format("f32", "f32"))
+ALL_FORMATS = (*FORMATS, Format("int4", "int8"), Format("int4", "int16"), Format("f16", "f32"))
 
 
 def layer_of(size: int) -> nn.GRU:
@@ -38,11 +40,11 @@ def file_of(size: int, form: Format, folder: Path) -> Path:
     """That layer as a `.grulet` file, made once for a folder."""
     path = folder / f"gru.{size}.{form.weights}.{form.activations}.grulet"
     if not path.exists():
-        activations = form.activations if form.weights != "f32" else "int16"  # float weights have no choice to make
+        activations = form.activations if form.activations != "f32" else "int16"  # float weights have no choice to make
         export(layer_of(size), path, weights=form.weights, activations=activations, frames=20)
     return path
 
 
-def models_of(size: int, folder: Path) -> dict[Format, grulet.Model]:
-    """That layer in every format."""
-    return {form: grulet.load(file_of(size, form, folder)) for form in FORMATS}
+def models_of(size: int, folder: Path, formats: tuple[Format, ...] = FORMATS) -> dict[Format, grulet.Model]:
+    """That layer in every one of the formats."""
+    return {form: grulet.load(file_of(size, form, folder)) for form in formats}

@@ -37,7 +37,7 @@ enum { INPUT_WIDTH, OUTPUT_WIDTH, WEIGHT_BYTES, OPERAND_WIDTH, CELL_UNITS, SETS,
 static uint32_t bytes_read(const grulet_op *op)
 {
     if (op->kind != GRULET_OP_EMBEDDING) return op->data_bytes;
-    return op->units * (op->weights == GRULET_WEIGHTS_F32 ? 4 : 1);
+    return op->inputs * (uint32_t)grulet_weight_bytes_of(op->weights, op->units / op->inputs);
 }
 
 static void keep_largest(uint32_t *size, uint32_t candidate) { if (candidate > *size) *size = candidate; }

@@ -138,13 +138,13 @@ static int op_values_allowed(const grulet_tables *t, const grulet_op *op, uint32
     return uses & STATE ? op->state < h->states : op->state == GRULET_NONE;
 }
 
-/* Rules: weights in a known format, or none; activations are integers exactly where int8 weights are multiplied. */
+/* Rules: weights in a known format, or none; activations are integers exactly where int8 or int4 weights are multiplied. */
 static int op_formats_allowed(const grulet_op *op, uint32_t uses)
 {
-    if (uses & WEIGHTS ? op->weights != GRULET_WEIGHTS_F32 && op->weights != GRULET_WEIGHTS_INT8
+    if (uses & WEIGHTS ? op->weights == GRULET_WEIGHTS_NONE || op->weights >= GRULET_WEIGHTS_FORMATS
                        : op->weights != GRULET_WEIGHTS_NONE)
         return 0;
-    if (uses & LEVELS && op->weights == GRULET_WEIGHTS_INT8)
+    if (uses & LEVELS && grulet_is_quantized(op))
         return op->activations == GRULET_ACTIVATIONS_INT16 || op->activations == GRULET_ACTIVATIONS_INT8;
     return op->activations == GRULET_ACTIVATIONS_F32;
 }

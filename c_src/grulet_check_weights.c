@@ -15,8 +15,19 @@ static uint32_t biases_of(const grulet_op *op)
     return op->kind == GRULET_OP_GRU || op->kind == GRULET_OP_LSTM ? 4 : 1;
 }
 
+static uint32_t multiplier_groups(uint32_t inputs)
+{
+    return (inputs + GRULET_MULTIPLIER_INPUTS - 1) / GRULET_MULTIPLIER_INPUTS;
+}
+
 /* A panel: a matrix's rows of up to three sets. */
-typedef struct { uint64_t at, bytes, row_sums, row_sum_bytes; uint32_t inputs, sets; } panel_layout;
+typedef struct { uint64_t at, bytes, row_sums, multipliers; uint32_t inputs, sets; } panel_layout;
+
+/* Inputs of a panel as the format stores them: whole groups, of int4 whole pairs of groups. */
+static uint64_t stored_inputs(const grulet_op *op, uint32_t inputs)
+{
+    return round_up(inputs, op->weights == GRULET_WEIGHTS_INT4 ? GRULET_PAIR : GRULET_GROUP);
+}
 
 /* Where the parts of one block lie, in bytes from its start. */
 typedef struct { panel_layout panels[4]; uint32_t count; uint64_t scales, biases, end, bytes; } block_layout;
@@ -24,8 +35,8 @@ typedef struct { panel_layout panels[4]; uint32_t count; uint64_t scales, biases
 static block_layout layout_of(const grulet_op *op, uint32_t width)
 {
     const uint32_t sets = grulet_sets(op), matrices = grulet_is_cell(op) ? 2 : 1;
-    const uint64_t weight = op->weights == GRULET_WEIGHTS_F32 ? 4 : 1, row = 4 * (uint64_t)width;
-    const int quantized = op->weights == GRULET_WEIGHTS_INT8;
+    const uint64_t row = 4 * (uint64_t)width;
+    const int quantized = grulet_is_quantized(op), int4 = op->weights == GRULET_WEIGHTS_INT4;
     block_layout b;
     uint64_t at = 0;
     memset(&b, 0, sizeof b);
@@ -35,7 +46,8 @@ static block_layout layout_of(const grulet_op *op, uint32_t width)
             panel->inputs = matrix == 0 ? op->inputs : op->units;
             panel->sets = sets - set < GRULET_PANEL_SETS ? sets - set : GRULET_PANEL_SETS;
             panel->at = at;
-            panel->bytes = round_up(round_up(panel->inputs, GRULET_GROUP) * width * panel->sets * weight, GRULET_ALIGN);
+            panel->bytes = round_up(
+                grulet_weight_bytes_of(op->weights, stored_inputs(op, panel->inputs) * width * panel->sets), GRULET_ALIGN);
             at += panel->bytes;
         }
     b.scales = at;
@@ -44,8 +56,11 @@ static block_layout layout_of(const grulet_op *op, uint32_t width)
     at += row * biases_of(op);
     for (uint32_t p = 0; p < b.count && quantized; p++) {
         b.panels[p].row_sums = at;
-        b.panels[p].row_sum_bytes = row * b.panels[p].sets * spans_of(b.panels[p].inputs);
-        at += b.panels[p].row_sum_bytes;
+        at += row * b.panels[p].sets * spans_of(b.panels[p].inputs);
+    }
+    for (uint32_t p = 0; p < b.count && int4; p++) {
+        b.panels[p].multipliers = at;
+        at += (uint64_t)width * b.panels[p].sets * multiplier_groups(b.panels[p].inputs);
     }
     b.end = at;
     b.bytes = round_up(at, GRULET_ALIGN);
@@ -59,32 +74,38 @@ static uint32_t last_width(const grulet_op *op)
 
 /* ---- sizes -------------------------------------------------------------------------------------------------------- */
 
-/* Floats (or other elements of 4 bytes) that an operator without blocks has. */
-static uint64_t plain_elements(const grulet_op *op)
-{
-    switch (op->kind) {
-    case GRULET_OP_AFFINE: return 2 * (uint64_t)op->units;
-    case GRULET_OP_PRELU:
-    case GRULET_OP_SELECT: return op->units;
-    case GRULET_OP_LAYER_NORM: return 2 * (uint64_t)op->parameter;
-    case GRULET_OP_DEPTHWISE: return (uint64_t)op->inputs + op->units;
-    case GRULET_OP_EMBEDDING: /* the table, or the scales behind an int8 table */
-        return op->weights == GRULET_WEIGHTS_F32 ? (uint64_t)op->parameter * (op->units / op->inputs) : op->parameter;
-    default: return 0;
-    }
-}
+/* What an operator without blocks has: bytes of its integers (a table of embeddings), of their multipliers, of its floats (or
+ * other elements of 4 bytes: a select's indices), of its halves.  Each part that is there fills up to a multiple of 64. */
+typedef struct { uint64_t integers, multipliers, floats, halves; } plain_layout;
 
-/* Elements of an int8 table of embeddings. */
-static uint64_t table_elements(const grulet_op *op)
+static plain_layout plain_layout_of(const grulet_op *op)
 {
-    if (op->kind != GRULET_OP_EMBEDDING || op->weights != GRULET_WEIGHTS_INT8) return 0;
-    return (uint64_t)op->parameter * (op->units / op->inputs);
+    plain_layout p = {0, 0, 0, 0};
+    switch (op->kind) {
+    case GRULET_OP_AFFINE: p.floats = 8 * (uint64_t)op->units; break;
+    case GRULET_OP_PRELU:
+    case GRULET_OP_SELECT: p.floats = 4 * (uint64_t)op->units; break;
+    case GRULET_OP_LAYER_NORM: p.floats = 8 * (uint64_t)op->parameter; break;
+    case GRULET_OP_DEPTHWISE: p.floats = 4 * ((uint64_t)op->inputs + op->units); break;
+    case GRULET_OP_EMBEDDING: {
+        const uint32_t width = op->units / op->inputs;
+        const uint64_t rows = op->parameter, table = rows * grulet_weight_bytes_of(op->weights, width);
+        if (op->weights == GRULET_WEIGHTS_F32) p.floats = table;
+        else if (op->weights == GRULET_WEIGHTS_F16) p.halves = table;
+        else p.integers = table, p.floats = 4 * rows;
+        if (op->weights == GRULET_WEIGHTS_INT4) p.multipliers = rows * multiplier_groups(width);
+    }
+    }
+    return p;
 }
 
 uint64_t grulet_op_data_bytes(const grulet_op *op)
 {
-    if (grulet_sets(op) == 0)
-        return round_up(table_elements(op), GRULET_ALIGN) + round_up(4 * plain_elements(op), GRULET_ALIGN);
+    if (grulet_sets(op) == 0) {
+        const plain_layout p = plain_layout_of(op);
+        return round_up(p.integers, GRULET_ALIGN) + round_up(p.multipliers, GRULET_ALIGN) +
+               round_up(p.floats, GRULET_ALIGN) + round_up(p.halves, GRULET_ALIGN);
+    }
     uint64_t bytes = op->units / GRULET_BLOCK_ROWS * layout_of(op, GRULET_BLOCK_ROWS).bytes;
     if (last_width(op)) bytes += layout_of(op, last_width(op)).bytes;
     return bytes;
@@ -129,15 +150,33 @@ static int all_finite(const void *floats, uint64_t count)
     return all_within(floats, count, -3.40282347e+38f, 3.40282347e+38f);
 }
 
+/* Halves, none of them infinite or NaN: those have the largest exponent. */
+static int all_finite_halves(const unsigned char *halves, uint64_t bytes)
+{
+    int allowed = 1;
+    for (uint64_t i = 1; i < bytes; i += 2) allowed &= (halves[i] & 0x7C) != 0x7C;
+    return allowed;
+}
+
 #define TWO_64 18446744073709551616.0f
 
 /* Rule: a scale is in [0, 2^64]; larger ones could turn a finite sum into an infinity before the level is applied. */
 static int scales_allowed(const void *scales, uint64_t count) { return all_within(scales, count, 0.0f, TWO_64); }
 
 /* Rule: what pads a panel is zero: the rows of a last block beyond the units, the inputs of a last group beyond the
- * inputs, the bytes behind.  A weight is `size` bytes; strides are in weights (int8: row 4, input 1; f32: row 1, input
+ * inputs, the bytes behind.  A weight is `size` bytes; strides are in weights (int8: row 4, input 1; floats: row 1, input
  * `width`). */
 typedef struct { uint32_t inputs, sets, width, rows, size, row_stride, input_stride; } panel_shape;
+
+static panel_shape shape_of(const grulet_op *op, const panel_layout *panel, uint32_t width, uint32_t rows)
+{
+    panel_shape s = {panel->inputs, panel->sets, width, rows, 1, GRULET_GROUP, 1};
+    if (op->weights == GRULET_WEIGHTS_INT8) return s;
+    s.size = op->weights == GRULET_WEIGHTS_F32 ? 4 : 2;
+    s.row_stride = 1;
+    s.input_stride = width;
+    return s;
+}
 
 static int panel_padding_allowed(const unsigned char *panel, const panel_shape *s)
 {
@@ -184,22 +223,62 @@ static int int8_panel_allowed(const unsigned char *panel, const unsigned char *r
     return 1;
 }
 
+static int multiplier_allowed(int multiplier)
+{
+    return multiplier >= -GRULET_MAX_MULTIPLIER && multiplier <= GRULET_MAX_MULTIPLIER;
+}
+
+/* The rules of the padding and of the row sums for int4: what is missing has q = 0, nibble 8, and multiplier 0; row sums are of
+ * weights times their multipliers.  `rows` of `width` stored rows of each set are units. */
+static int int4_panel_allowed(const unsigned char *panel, const unsigned char *row_sums, const int8_t *multipliers,
+                              const panel_shape *s)
+{
+    const uint32_t all = s->sets * s->width;
+    const unsigned char *weights = panel;
+    for (uint32_t first = 0; first < s->inputs; first += GRULET_SPAN, row_sums += 4 * all) {
+        int32_t sums[GRULET_PANEL_SETS * GRULET_BLOCK_ROWS] = {0};
+        for (uint32_t i = first; i < first + GRULET_SPAN && i < s->inputs; i += GRULET_PAIR) {
+            const int8_t *of_group = multipliers + i / GRULET_MULTIPLIER_INPUTS * all;
+            for (uint32_t row = 0; row < all; row++, weights += GRULET_GROUP) {
+                const int is_unit = row % s->width < s->rows;
+                int sum = 0;
+                if (!multiplier_allowed(of_group[row]) || (!is_unit && of_group[row] != 0)) return 0;
+                for (uint32_t j = 0; j < GRULET_PAIR; j++) {
+                    const int q = (weights[j % GRULET_GROUP] >> (j / GRULET_GROUP * 4) & 15) - 8;
+                    if (q != 0 && (!is_unit || i + j >= s->inputs)) return 0;
+                    sum += q;
+                }
+                sums[row] += sum * of_group[row];
+            }
+        }
+        if (!grulet_same_bytes(sums, row_sums, 4 * (size_t)all)) return 0;
+    }
+    const uint64_t used = (uint64_t)(weights - panel);
+    return grulet_all_zero(weights, round_up(used, GRULET_ALIGN) - used);
+}
+
+static int panel_allowed(const grulet_op *op, const unsigned char *block, const panel_layout *panel, uint32_t width,
+                         uint32_t rows)
+{
+    const panel_shape shape = shape_of(op, panel, width, rows);
+    const unsigned char *weights = block + panel->at, *row_sums = block + panel->row_sums;
+    if (op->weights == GRULET_WEIGHTS_INT4)
+        return int4_panel_allowed(weights, row_sums, (const int8_t *)block + panel->multipliers, &shape);
+    if (!panel_padding_allowed(weights, &shape)) return 0;
+    switch (op->weights) {
+    case GRULET_WEIGHTS_F32: return all_finite(weights, panel->bytes / 4);
+    case GRULET_WEIGHTS_F16: return all_finite_halves(weights, panel->bytes);
+    default: return int8_panel_allowed(weights, row_sums, panel->inputs, panel->sets * width);
+    }
+}
+
 /* One block of `width` stored rows, the first `rows` of them units. */
 static int block_allowed(const grulet_op *op, const unsigned char *block, uint32_t width, uint32_t rows)
 {
     const block_layout b = layout_of(op, width);
-    const int f32 = op->weights == GRULET_WEIGHTS_F32;
     const uint32_t scale_vectors = (uint32_t)((b.biases - b.scales) / (4 * (uint64_t)width));
-    for (uint32_t p = 0; p < b.count; p++) {
-        const panel_layout *panel = &b.panels[p];
-        const panel_shape shape = {panel->inputs, panel->sets, width, rows, f32 ? 4 : 1, f32 ? 1 : GRULET_GROUP,
-                                   f32 ? width : 1};
-        const unsigned char *weights = block + panel->at;
-        if (!panel_padding_allowed(weights, &shape)) return 0;
-        if (f32 ? !all_finite(weights, panel->bytes / 4)
-                : !int8_panel_allowed(weights, block + panel->row_sums, panel->inputs, panel->sets * width))
-            return 0;
-    }
+    for (uint32_t p = 0; p < b.count; p++)
+        if (!panel_allowed(op, block, &b.panels[p], width, rows)) return 0;
     return scales_allowed(block + b.scales, (uint64_t)scale_vectors * width) &&
            vector_padding_allowed(block + b.scales, scale_vectors, width, rows) &&
            all_finite(block + b.biases, (uint64_t)biases_of(op) * width) &&
@@ -217,12 +296,24 @@ static int blocks_allowed(const grulet_op *op, const unsigned char *data)
     return row == op->units || block_allowed(op, data, last_width(op), op->units - row);
 }
 
-/* Rule: no element of an int8 table is -128; zeros behind it. */
-static int table_allowed(const unsigned char *table, uint64_t elements)
+/* Rule: no element of an int8 table is -128. */
+static int int8_table_allowed(const unsigned char *table, uint64_t elements)
 {
     for (uint64_t i = 0; i < elements; i++)
         if (table[i] == 0x80) return 0;
-    return grulet_all_zero(table + elements, round_up(elements, GRULET_ALIGN) - elements);
+    return 1;
+}
+
+/* Rules: a missing column of an int4 table has q = 0, nibble 8; multipliers are in [-15, 15]. */
+static int int4_table_allowed(const unsigned char *table, uint64_t rows, uint32_t width, const int8_t *multipliers,
+                              uint64_t multiplier_count)
+{
+    const uint64_t row_bytes = ((uint64_t)width + 1) / 2;
+    for (uint64_t row = 0; row < rows && width % 2; row++)
+        if (table[(row + 1) * row_bytes - 1] >> 4 != 8) return 0;
+    for (uint64_t i = 0; i < multiplier_count; i++)
+        if (!multiplier_allowed(multipliers[i])) return 0;
+    return 1;
 }
 
 static int indices_allowed(const void *indices, uint32_t count, uint32_t limit)
@@ -233,15 +324,35 @@ static int indices_allowed(const void *indices, uint32_t count, uint32_t limit)
     return 1;
 }
 
+/* Zeros fill a part up to a multiple of 64; `at` moves behind them. */
+static int fill_allowed(const unsigned char **at, uint64_t bytes)
+{
+    const unsigned char *const end = *at + bytes;
+    const uint64_t fill = round_up(bytes, GRULET_ALIGN) - bytes;
+    *at = end + fill;
+    return grulet_all_zero(end, fill);
+}
+
 int grulet_data_allowed(const grulet_op *op, const unsigned char *data)
 {
     if (grulet_sets(op)) return blocks_allowed(op, data);
-    const uint64_t table = table_elements(op), count = plain_elements(op), bytes = 4 * count;
-    if (!table_allowed(data, table)) return 0;
-    data += round_up(table, GRULET_ALIGN);
-    if (!grulet_all_zero(data + bytes, round_up(bytes, GRULET_ALIGN) - bytes)) return 0;
-    if (op->kind == GRULET_OP_SELECT) return indices_allowed(data, op->units, op->inputs);
-    return table ? scales_allowed(data, count) : all_finite(data, count);
+    const plain_layout p = plain_layout_of(op);
+    const unsigned char *at = data;
+    if (!fill_allowed(&at, p.integers)) return 0;
+    const int8_t *multipliers = (const int8_t *)at;
+    if (!fill_allowed(&at, p.multipliers)) return 0;
+    const unsigned char *floats = at;
+    if (!fill_allowed(&at, p.floats)) return 0;
+    const unsigned char *halves = at;
+    if (!fill_allowed(&at, p.halves)) return 0;
+    if (op->kind == GRULET_OP_SELECT) return indices_allowed(floats, op->units, op->inputs);
+    switch (op->weights) {
+    case GRULET_WEIGHTS_INT8: return int8_table_allowed(data, p.integers) && scales_allowed(floats, op->parameter);
+    case GRULET_WEIGHTS_INT4:
+        return int4_table_allowed(data, op->parameter, op->units / op->inputs, multipliers, p.multipliers) &&
+               scales_allowed(floats, op->parameter);
+    default: return all_finite(floats, p.floats / 4) && all_finite_halves(halves, p.halves);
+    }
 }
 
 /* Rule: a history's position is a slot of its ring. */

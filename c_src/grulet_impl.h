@@ -4,11 +4,16 @@
 
 #include "grulet.h"
 
+#include <string.h>
+
 enum {
     GRULET_FORMAT_VERSION = 1,
     GRULET_ALIGN = 64,          /* bytes: weights, panels, the parts of a stream */
     GRULET_BLOCK_ROWS = 16,     /* rows of a full weight block */
     GRULET_GROUP = 4,           /* inputs of a weight group */
+    GRULET_PAIR = 8,            /* inputs of a pair of groups, which share bytes where weights are int4 */
+    GRULET_MULTIPLIER_INPUTS = 32, /* inputs of an int4 row that share a multiplier */
+    GRULET_MAX_MULTIPLIER = 15, /* so that an int4 weight times its multiplier is an int8 weight: at most 120 */
     GRULET_SPAN = 512,          /* inputs whose products are summed as exact int32: 512 * 127 * 32767 < 2^31 */
     GRULET_TILE = 4,            /* blocks or frames whose gates are computed together; no ISA's FRAMES is larger */
     GRULET_MAX_SETS = 4,        /* sets of rows of a recurrent cell: an LSTM's gates */
@@ -40,7 +45,14 @@ enum {
     GRULET_OP_KINDS
 };
 enum { GRULET_PORT_NUMBERS = 0, GRULET_PORT_TOKENS = 1 };
-enum { GRULET_WEIGHTS_NONE = 0, GRULET_WEIGHTS_F32 = 1, GRULET_WEIGHTS_INT8 = 2 };
+enum {
+    GRULET_WEIGHTS_NONE = 0,
+    GRULET_WEIGHTS_F32 = 1,
+    GRULET_WEIGHTS_INT8 = 2,
+    GRULET_WEIGHTS_INT4 = 3,
+    GRULET_WEIGHTS_F16 = 4,
+    GRULET_WEIGHTS_FORMATS
+};
 enum { GRULET_ACTIVATIONS_F32 = 0, GRULET_ACTIVATIONS_INT16 = 1, GRULET_ACTIVATIONS_INT8 = 2 };
 enum {
     GRULET_FUNCTION_NONE = 0,
@@ -120,6 +132,34 @@ static inline int grulet_is_cell(const grulet_op *op)
     return op->kind == GRULET_OP_GRU || op->kind == GRULET_OP_LSTM || op->kind == GRULET_OP_RNN;
 }
 
+/* Are its weights integers with scales (and its activations, where they are multiplied)? */
+static inline int grulet_is_quantized(const grulet_op *op)
+{
+    return op->weights == GRULET_WEIGHTS_INT8 || op->weights == GRULET_WEIGHTS_INT4;
+}
+
+/* Bytes of `inputs` weights of one row, rounded up to what the format stores together. */
+static inline uint64_t grulet_weight_bytes_of(uint32_t weights, uint64_t inputs)
+{
+    switch (weights) {
+    case GRULET_WEIGHTS_F32: return 4 * inputs;
+    case GRULET_WEIGHTS_F16: return 2 * inputs;
+    case GRULET_WEIGHTS_INT4: return (inputs + 1) / 2;
+    default: return inputs;
+    }
+}
+
+/* The number that an IEEE half holds, which must be finite.  A subnormal one becomes a normal float: nothing here depends on
+ * whether a CPU flushes. */
+static inline float grulet_half(uint16_t half)
+{
+    const uint32_t magnitude = half & 0x7FFFu, bits = (magnitude << 13) + (112u << 23);
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    if (magnitude < 0x400u) value = (float)magnitude * 5.960464478e-8f; /* 2^-24 */
+    return half & 0x8000u ? -value : value;
+}
+
 /* Bytes of one operator's weights.  64-bit: sizes come from the file and must not wrap. */
 uint64_t grulet_op_data_bytes(const grulet_op *op);
 
@@ -135,7 +175,8 @@ uint32_t grulet_crc32(uint32_t crc, const void *data, size_t bytes);
 
 static inline uint32_t grulet_round_up(uint32_t n, uint32_t to) { return (n + to - 1) / to * to; }
 
-/* An operand: a vector as the dot products want it, up to 4 bytes an element, zero-padded to whole 64-byte lines. */
+/* An operand: a vector as the dot products want it, up to 4 bytes an element, zero-padded to whole 64-byte lines.  Integers
+ * take at most two: behind them is room for what an ISA computes once a frame. */
 static inline size_t grulet_operand_bytes(uint32_t n) { return (size_t)grulet_round_up(n, 64) * 4; }
 
 /* In the caller's memory.  The first part belongs to one frame in flight.  A stream made for blocks of frames has `block`

@@ -1,6 +1,7 @@
 /* What every kernel file includes first, before any other code.
  *
  * KERNEL_INLINE: small functions whose constant arguments must be seen by the compiler (mode, sets, width).
+ * KERNEL_SHARED: large ones that exist once, whatever they are called with.
  * The pragmas: no fused multiply-add, also where these files are compiled without this project's flags; some compilers
  * fuse even intrinsics (docs/numerics.md). */
 #ifndef GRULET_INLINE_H
@@ -47,10 +48,17 @@
 
 #if defined(__GNUC__)
 #define KERNEL_INLINE static inline __attribute__((always_inline))
+#if defined(__clang__)
+#define KERNEL_SHARED static __attribute__((noinline))
+#else
+#define KERNEL_SHARED static __attribute__((noinline, noclone))
+#endif
 #elif defined(_MSC_VER)
 #define KERNEL_INLINE static __forceinline
+#define KERNEL_SHARED static __declspec(noinline)
 #else
 #define KERNEL_INLINE static inline
+#define KERNEL_SHARED static
 #endif
 
 #endif

@@ -128,18 +128,43 @@ static void selection(const frame *f)
     for (uint32_t i = 0; i < f->op->units; i++) f->y[i] = f->x[indices[i]];
 }
 
+/* One row of a table of `rows` rows: of the integer formats, behind the table and on a multiple of 64 bytes, scales; between
+ * them, of int4, multipliers. */
+static void int8_row(float *y, const int8_t *table, size_t row, uint32_t rows, uint32_t width)
+{
+    const float *scales = (const float *)(const void *)(table + grulet_round_up(rows * width, GRULET_ALIGN));
+    for (uint32_t j = 0; j < width; j++) y[j] = (float)table[row * width + j] * scales[row];
+}
+
+static void int4_row(float *y, const unsigned char *table, size_t row, uint32_t rows, uint32_t width)
+{
+    const uint32_t row_bytes = (width + 1) / 2;
+    const uint32_t row_multipliers = (width + GRULET_MULTIPLIER_INPUTS - 1) / GRULET_MULTIPLIER_INPUTS;
+    const int8_t *multipliers = (const int8_t *)table + grulet_round_up(rows * row_bytes, GRULET_ALIGN);
+    const float *scales = (const float *)(const void *)(multipliers + grulet_round_up(rows * row_multipliers, GRULET_ALIGN));
+    for (uint32_t j = 0; j < width; j++) {
+        const int q = (table[row * row_bytes + j / 2] >> (j % 2 ? 4 : 0) & 15) - 8;
+        y[j] = (float)(q * multipliers[row * row_multipliers + j / GRULET_MULTIPLIER_INPUTS]) * scales[row];
+    }
+}
+
+static void f16_row(float *y, const uint16_t *halves, uint32_t width)
+{
+    for (uint32_t j = 0; j < width; j++) y[j] = grulet_half(halves[j]);
+}
+
 static void embedding(const frame *f)
 {
-    const uint32_t width = f->op->units / f->op->inputs;
-    const float *floats = f->data;
-    const int8_t *levels = f->data; /* behind them, on a multiple of 64 bytes, a scale a row */
-    const float *scales = (const float *)(const void *)(levels + grulet_round_up(f->op->parameter * width, GRULET_ALIGN));
+    const uint32_t width = f->op->units / f->op->inputs, rows = f->op->parameter;
     float *y = f->y;
     for (uint32_t i = 0; i < f->op->inputs; i++, y += width) {
         const size_t token = (size_t)f->x[i];
-        if (f->op->weights == GRULET_WEIGHTS_F32) copy(y, floats + token * width, width);
-        else
-            for (uint32_t j = 0; j < width; j++) y[j] = (float)levels[token * width + j] * scales[token];
+        switch (f->op->weights) {
+        case GRULET_WEIGHTS_F32: copy(y, (const float *)f->data + token * width, width); break;
+        case GRULET_WEIGHTS_F16: f16_row(y, (const uint16_t *)f->data + token * width, width); break;
+        case GRULET_WEIGHTS_INT8: int8_row(y, f->data, token, rows, width); break;
+        default: int4_row(y, f->data, token, rows, width);
+        }
     }
 }
 

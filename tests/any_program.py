@@ -26,6 +26,7 @@ class Plan:
     style: str = "plain"
     whole: bool = False  # some layers, and loops, go backwards in time
     reuse: bool = False
+    mixed: bool = False  # every step has formats of its own
 
 
 class Drawing:
@@ -152,6 +153,8 @@ def any_program(plan: Plan) -> Program:
     """Return the program of a plan; its last values are the outputs."""
     drawing = Drawing(plan)
     for step in plan.steps:
+        if plan.mixed:
+            drawing.builder.weights, drawing.builder.activations = FORMATS[int(drawing.rng.integers(len(FORMATS)))]
         drawing.values.append(STEPS[step](drawing))
     if plan.whole:
         drawing.values.append(drawing.builder.cell("gru", drawing.value(), drawing.size(), reverse=True))
@@ -171,6 +174,7 @@ def plans(steps: int = 8) -> st.SearchStrategy[Plan]:
         style=st.sampled_from(STYLES),
         whole=st.booleans(),
         reuse=st.booleans(),
+        mixed=st.booleans(),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from grulet.format import LEVELS, NONE
 from grulet.operators import (
+    WEIGHT_GROUP,
     Activation,
     Affine,
     AnyOperator,
@@ -36,10 +38,13 @@ from grulet.operators import (
     Text,
     Value,
 )
+from grulet.weights import QUANTIZED
 
 Floats = NDArray[np.float32]
 
-FORMATS = (("f32", "f32"), ("int8", "int16"), ("int8", "int8"))
+FORMATS = (
+    ("f32", "f32"), ("f16", "f32"), ("int8", "int16"), ("int8", "int8"), ("int4", "int16"), ("int4", "int8"),
+)  # fmt: skip
 STYLES = ("plain", "zeros", "saturated", "huge", "tiny", "mixed")
 #: Class, sets of rows, biases and vectors of state of the recurrent cells.
 CELLS: dict[str, tuple[type[Gru | Lstm | Rnn], int, int, int]] = {
@@ -52,35 +57,57 @@ CELLS: dict[str, tuple[type[Gru | Lstm | Rnn], int, int, int]] = {
 # ---- weights --------------------------------------------------------------------------------------------------------
 
 
-def _float_rows(rng: np.random.Generator, shape: tuple[int, int, int], style: str) -> Floats:
-    signs = rng.choice(np.array([-1, 1], np.float32), shape)
-    if style == "zeros":
-        return np.zeros(shape, np.float32)
-    if style == "saturated":
-        return signs
-    if style == "huge":
-        return signs * np.float32(1e38)
-    if style == "tiny":
-        return signs * np.float32(1e-39)
-    return (rng.uniform(-1, 1, shape) / np.sqrt(shape[2])).astype(np.float32)
+def _float_rows(rng: np.random.Generator, shape: tuple[int, ...], weights: str, style: str) -> Matrix:
+    dtype, huge, tiny = {"f32": (np.float32, 1e38, 1e-39), "f16": (np.float16, 65504, 2.0**-24)}[weights]
+    signs = rng.choice(np.array([-1.0, 1.0]), shape)
+    values = {"zeros": np.zeros(shape), "saturated": signs, "huge": huge * signs, "tiny": tiny * signs}
+    made = values[style] if style in values else rng.uniform(-1, 1, shape) / np.sqrt(shape[2])
+    return Matrix(made.astype(dtype))
 
 
-def _int8_rows(rng: np.random.Generator, shape: tuple[int, int, int], style: str) -> tuple[NDArray[np.int8], Floats]:
-    """Weights in [-127, 127] and a scale a row (without the level of the operand)."""
-    values = rng.integers(-127, 128, shape).astype(np.int8)
+def _integer_rows(rng: np.random.Generator, shape: tuple[int, int, int], weights: str, style: str) -> Matrix:
+    """Weights of all values, multipliers of all values, and a scale a row (without the level of the operand)."""
+    low, high = {"int8": (-127, 127), "int4": (-8, 7)}[weights]
+    values = rng.integers(low, high + 1, shape)
     scale = rng.uniform(0.5, 1.5, shape[:2]) / (127 * np.sqrt(shape[2]))
     if style == "zeros":
         values[:] = 0
         scale[:] = 0
-    elif style == "saturated":  # rows of +127, rows of -127, rows of both
-        values = 127 * rng.choice(np.array([-1, 1], np.int8), shape)
-        values[:, ::3] = 127
-        values[:, 1::3] = -127
+    elif style == "saturated":  # rows of the largest weight, rows of the smallest, rows of both
+        values = rng.choice(np.array([low, high]), shape)
+        values[:, ::3] = high
+        values[:, 1::3] = low
     elif style == "huge":
         scale[:] = 2.0**64
     elif style == "tiny":
         scale[:] = 1e-41
-    return values.astype(np.int8), scale.astype(np.float32)
+    multipliers = _multipliers(rng, shape, style) if weights == "int4" else None
+    return Matrix(values.astype(np.int8), scale.astype(np.float32), multipliers)
+
+
+def _multipliers(rng: np.random.Generator, shape: tuple[int, int, int], style: str) -> NDArray[np.int8]:
+    """Of the groups of each row of int4 weights."""
+    groups = (*shape[:2], -(-shape[2] // WEIGHT_GROUP))
+    made = rng.integers(-15, 16, groups)
+    if style == "saturated":
+        made = 15 * rng.choice(np.array([-1, 1]), groups)
+        made[:, 2:] = -15
+    return made.astype(np.int8)
+
+
+def _rows_of_all_styles(rng: np.random.Generator, shape: tuple[int, int, int], weights: str) -> Matrix:
+    """Another style for every row."""
+    sets, units, inputs = shape
+    rows = [
+        random_matrix(rng, sets, 1, inputs, weights, style=str(rng.choice(STYLES[: STYLES.index("mixed")])))
+        for _ in range(units)
+    ]
+
+    def joined(parts: list[Any]) -> Any:
+        return None if parts[0] is None else np.concatenate(parts, axis=1)
+
+    names = ("values", "scale", "multipliers")
+    return Matrix(*(joined([getattr(row, name) for row in rows]) for name in names))
 
 
 def random_matrix(
@@ -91,18 +118,15 @@ def random_matrix(
     ``level`` is multiplied into the scales: the level of the hidden state for a recurrent matrix.
     """
     shape = (sets, units, inputs)
-    if weights == "f32":
-        values = _float_rows(rng, shape, style)
-        if style == "mixed":
-            for row in range(units):
-                values[:, row] = _float_rows(rng, (sets, 1, inputs), str(rng.choice(STYLES[:-1])))[:, 0]
-        return Matrix(values)
-    quantized, scale = _int8_rows(rng, shape, style)
     if style == "mixed":
-        for row in range(units):
-            part = _int8_rows(rng, (sets, 1, inputs), str(rng.choice(STYLES[:-1])))
-            quantized[:, row], scale[:, row] = part[0][:, 0], part[1][:, 0]
-    return Matrix(quantized, (scale * np.float32(level)).astype(np.float32))
+        matrix = _rows_of_all_styles(rng, shape, weights)
+    elif weights in QUANTIZED:
+        matrix = _integer_rows(rng, shape, weights, style)
+    else:
+        matrix = _float_rows(rng, shape, weights, style)
+    if matrix.scale is None:
+        return matrix
+    return replace(matrix, scale=(matrix.scale * np.float32(level)).astype(np.float32))
 
 
 # ---- programs -------------------------------------------------------------------------------------------------------
@@ -153,7 +177,7 @@ class Builder:
         """
         made, sets, bias_rows, states = CELLS[kind]
         inputs = self.widths[value]
-        level = 1.0 if self.weights == "f32" else 1 / LEVELS[self.activations]
+        level = 1 / LEVELS[self.activations] if self.weights in QUANTIZED else 1.0
         biases = self.rng.normal(size=(bias_rows, units)) if bias else np.zeros((bias_rows, units))
         biases[0] += forget
         matrices = (
@@ -215,8 +239,9 @@ class Builder:
         """Add a table of ``rows`` rows (0: one for each token of the input ``value``)."""
         rows = rows or self.inputs[value].tokens
         table = random_matrix(self.rng, 1, rows, width, self.weights, style=style)
-        scale = None if table.scale is None else table.scale[0]
-        return self.add(Embedding, value, self.widths[value] * width, self.weights, Matrix(table.values[0], scale))
+        parts = (table.values, table.scale, table.multipliers)
+        matrix = Matrix(*(None if part is None else part[0] for part in parts))
+        return self.add(Embedding, value, self.widths[value] * width, self.weights, matrix)
 
     def layer_norm(self, value: int, size: int = 0, epsilon: float = 1e-5) -> int:
         """Add a norm of every part of ``size`` elements (0: of the whole)."""

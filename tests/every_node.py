@@ -35,6 +35,8 @@ from grulet_export.graph import (
     StateWrite,
 )
 from grulet_export.lower import lower
+from grulet_export.quantization.quantize import quantize
+from grulet_export.quantization.settings import Settings
 
 Array = NDArray[np.float32]
 
@@ -179,7 +181,7 @@ def graph_of(nodes: list[Node]) -> Graph:
 
 def program_of(graph: Graph, weights: str = "f32") -> Program:
     """Return the graph as a file's program."""
-    return lower(graph, weights=weights, activations="int16", peaks={}, exporter="tests")
+    return lower(graph, quantize(graph, Settings(weights)))
 
 
 def with_output(graph: Graph, width: int) -> Graph:

@@ -252,6 +252,15 @@ def _weight_and_sum(op: int, at: int, weight: int, sum_at: int) -> Edit:
     return edit
 
 
+def _int4_row(weights_at: int, sum_at: int, multiplier_at: int, multiplier: int) -> Edit:
+    """Four weights of 0 (in the low nibbles; none in the high ones), their row sum, and any multiplier for them."""
+    return _all(
+        _bytes(0, weights_at, b"\x88" * 4),
+        _bytes(0, sum_at, bytes(4)),
+        _bytes(0, multiplier_at, bytes([multiplier % 256])),
+    )
+
+
 def _initial(state: int, value: float, at: int = 0) -> Edit:
     def edit(file: HostileFile) -> None:
         struct.pack_into("<f", file.data, file.get("state", state, "initial") + 4 * at, value)
@@ -395,8 +404,8 @@ def _two_layers() -> Program:
     return builder.program()
 
 
-def _wide(inputs: int, units: int) -> Program:
-    builder = Builder(3, "int8", "int8")
+def _wide(inputs: int, units: int, weights: str = "int8") -> Program:
+    builder = Builder(3, weights, "f32" if weights == "f16" else "int8")
     builder.output("output", builder.dense(builder.input("input", inputs), units))
     return builder.program()
 
@@ -517,12 +526,12 @@ MUTATIONS: dict[str, Mutation] = {
     "op-inputs-in-the-same-group": Mutation(8, _set("op", HEAD, "inputs", 3)),
     "op-units-in-the-same-block": Mutation(8, _set("op", HEAD, "units", 4)),
     "op-units-0": Mutation(8, _set("op", HEAD, "units", 0)),
-    "weights-unknown": Mutation(7, _set("op", INT8_GRU, "weights", 3)),
+    "weights-unknown": Mutation(7, _set("op", INT8_GRU, "weights", 5)),
     "weights-unknown-else-right": Mutation(
         7,
         _all(
             _bytes(HEAD, 0, bytes(HEAD_END)),
-            *(_set("op", HEAD, name, value) for name, value in (("weights", 3), ("activations", 0), ("beta", 0))),
+            *(_set("op", HEAD, name, value) for name, value in (("weights", 5), ("activations", 0), ("beta", 0))),
         ),
     ),
     "weights-unknown-gru": Mutation(
@@ -531,7 +540,7 @@ MUTATIONS: dict[str, Mutation] = {
             _one_layer,
             lambda file: file.data.__setitem__(slice(file.op_data(0), None), bytes(len(file.data) - file.op_data(0))),
             _without_data(448 - 192),
-            _all(_set("op", 0, "weights", 3), _set("op", 0, "data_bytes", 192)),
+            _all(_set("op", 0, "weights", 5), _set("op", 0, "data_bytes", 192)),
         ),
     ),
     "weights-none-gru": Mutation(
@@ -703,6 +712,16 @@ MUTATIONS: dict[str, Mutation] = {
     "weight-changed": Mutation(17, _bytes(INT8_GRU, X_PANEL + 1, b"\x01")),
     "weight-128-full-block": Mutation(
         17, _other_file(lambda: _wide(4, 17), _weight_and_sum(0, 60, -128, 64 + 64 + 64 + 60))
+    ),
+    "f16-weight-inf-full-block": Mutation(18, _other_file(lambda: _wide(4, 17, "f16"), _bytes(0, 126, b"\0\x7c"))),
+    "int4-multiplier-16-full-block": Mutation(
+        17, _other_file(lambda: _wide(4, 17, "int4"), _int4_row(60, 252, 271, 16))
+    ),
+    "int4-multiplier-16-last-group": Mutation(
+        17, _other_file(lambda: _wide(513, 2, "int4"), _int4_row(1028, 1140, 1217, 16))
+    ),
+    "int4-row-sum-second-span": Mutation(
+        17, _other_file(lambda: _wide(513, 2, "int4"), _bytes(0, 1140, b"\x7f\x7f"))
     ),
     "row-sum-second-span": Mutation(17, _other_file(lambda: _wide(513, 2), _bytes(0, 2112 + 32 + 16, b"\x7f\x7f"))),
     "row-sum": Mutation(17, _bytes(INT8_GRU, X_ROW_SUMS, b"\x7f\x7f\x7f\x7f")),

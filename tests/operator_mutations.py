@@ -33,6 +33,7 @@ from grulet.operators import (
     StateRead,
     StateWrite,
 )
+from grulet.weights import QUANTIZED
 
 #: Inputs of every program here: a value, and a port.
 WIDE, NARROW, SINGLE, TOKENS = range(4)
@@ -47,7 +48,7 @@ Edit = Callable[[HostileFile], None]
 class OperatorMutation:
     """A program, and edits of its file, that break one rule.
 
-    ``rule``: its number in docs/format.md, "Forbidden".  ``weights``: f32 or int8.
+    ``rule``: its number in docs/format.md, "Forbidden".
     """
 
     rule: int
@@ -57,7 +58,7 @@ class OperatorMutation:
 
 
 def _file(make: Make, weights: str) -> HostileFile:
-    builder = Builder(5, weights, "f32" if weights == "f32" else "int16")
+    builder = Builder(5, weights, "int16" if weights in QUANTIZED else "f32")
     for name, width in WIDTHS.items():
         builder.input(name, width, LIMIT if name == "tokens" else 0)
     make(builder)
@@ -114,6 +115,15 @@ def _weight_and_sum(at: int, weight: int, sum_at: int) -> Edit:
         struct.pack_into("<i", file.data, start + sum_at, total + weight - old)
 
     return edit
+
+
+def _int4_row(weights_at: int, sum_at: int, multiplier_at: int, multiplier: int) -> tuple[Edit, ...]:
+    """Four weights of 0 (in the low nibbles; none in the high ones), their row sum, and any multiplier for them."""
+    return (
+        _data(weights_at, b"\x88" * 4),
+        _data(sum_at, bytes(4)),
+        _data(multiplier_at, bytes([multiplier % 256])),
+    )
 
 
 def _initial(at: int, value: float) -> Edit:
@@ -174,8 +184,23 @@ BIASES, X_SUMS = SCALES + 2 * 64, SCALES + 3 * 64
 X_FOURTH_SUMS, H_SUMS, H_FOURTH_SUMS = X_SUMS + 48, X_SUMS + 64, X_SUMS + 112
 F32_X_FOURTH, F32_H_FOURTH, F32_BIASES = 192, 448, 512
 
+# In int4 all this is the same: one pair of groups of 4 inputs, the second of them missing.  Behind the row sums come
+# multipliers, [1 group][sets][4 rows] a panel.
+X_MULTIPLIERS = H_FOURTH_SUMS + 16
+X_FOURTH_MULTIPLIERS, H_MULTIPLIERS, H_FOURTH_MULTIPLIERS = X_MULTIPLIERS + 12, X_MULTIPLIERS + 16, X_MULTIPLIERS + 28
+INT4_END = X_MULTIPLIERS + 32
+# In f16 panels have 96 bytes, padded to 128, and 32, padded to 64.
+F16_X_FOURTH, F16_H_FIRST, F16_H_FOURTH, F16_BIASES = 128, 192, 320, 384
+# The table of int4: 9 rows of 2 bytes, their multipliers, their scales.
+TABLE_MULTIPLIERS, TABLE_SCALES = 64, 128
+HALVES = {"nan": b"\1\x7c", "quiet-nan": b"\0\x7e", "inf": b"\0\x7c", "minus-inf": b"\0\xfc"}
+
 M = OperatorMutation
 LSTM_INT8: dict[str, Any] = {"make": _lstm, "weights": "int8"}
+LSTM_INT4: dict[str, Any] = {"make": _lstm, "weights": "int4"}
+LSTM_F16: dict[str, Any] = {"make": _lstm, "weights": "f16"}
+TABLE_INT4: dict[str, Any] = {"make": lambda b: b.embedding(TOKENS, 3), "weights": "int4"}
+TABLE_F16: dict[str, Any] = {"make": lambda b: b.embedding(TOKENS, 3), "weights": "f16"}
 
 #: name -> mutation.
 OPERATOR_MUTATIONS: dict[str, OperatorMutation] = {
@@ -299,6 +324,77 @@ OPERATOR_MUTATIONS: dict[str, OperatorMutation] = {
     "embedding-scale-nan": M(18, lambda b: b.embedding(TOKENS, 3), (_float(64 + 32, float("nan")),), "int8"),
     "embedding-scale-negative": M(18, lambda b: b.embedding(TOKENS, 3), (_float(64, -1.0),), "int8"),
     "embedding-scales-end": M(18, lambda b: b.embedding(TOKENS, 3), (_data(-1, b"\1"),), "int8"),
+    # int4
+    "int4-of-affine": M(7, _copy, (_op(weights=3),)),
+    "int4-of-tanh": M(7, lambda b: b.activation(WIDE, "tanh"), (_op(weights=3),)),
+    "int4-with-f32-activations": M(10, edits=(_op(activations=0),), **LSTM_INT4),
+    "int4-peak-negative": M(10, edits=(_op(beta=-1.0),), **LSTM_INT4),
+    "int4-embedding-with-activations": M(10, edits=(_op(activations=1),), **TABLE_INT4),
+    **{
+        f"int4-multiplier-{multiplier}-{name}": M(17, edits=_int4_row(*places, multiplier), **LSTM_INT4)
+        for name, places in {
+            "input": (8, X_SUMS + 8, X_MULTIPLIERS + 2),
+            "input-fourth-panel": (X_FOURTH, X_FOURTH_SUMS, X_FOURTH_MULTIPLIERS),
+            "recurrent": (H_FIRST + 16, H_SUMS + 16, H_MULTIPLIERS + 4),
+            "recurrent-fourth-panel": (H_FOURTH + 4, H_FOURTH_SUMS + 4, H_FOURTH_MULTIPLIERS + 1),
+        }.items()
+        for multiplier in (16, -16, 127, -128)
+    },
+    **{
+        f"int4-row-sum-{name}": M(17, edits=(_data(at, b"\x7f\x7f"),), **LSTM_INT4)
+        for name, at in {
+            "input": X_SUMS,
+            "input-fourth-panel": X_FOURTH_SUMS + 8,
+            "recurrent": H_SUMS + 4,
+            "recurrent-fourth-panel": H_FOURTH_SUMS,
+            "of-padding": X_SUMS + 12,
+        }.items()
+    },
+    "int4-padding-row": M(18, edits=(_data(12, b"\x89"),), **LSTM_INT4),
+    "int4-padding-row-high": M(18, edits=(_data(12, b"\x98"),), **LSTM_INT4),
+    "int4-padding-row-zero-bytes": M(18, edits=(_data(H_FOURTH + 12, bytes(4)),), **LSTM_INT4),
+    "int4-padding-inputs": M(18, edits=(*_int4_row(0, X_SUMS, X_MULTIPLIERS, 0), _data(1, b"\x78")), **LSTM_INT4),
+    "int4-padding-input-recurrent": M(
+        18,
+        edits=(*_int4_row(H_FOURTH, H_FOURTH_SUMS, H_FOURTH_MULTIPLIERS, 0), _data(H_FOURTH + 3, b"\x89")),
+        **LSTM_INT4,
+    ),
+    "int4-padding-multiplier": M(18, edits=(_data(X_MULTIPLIERS + 3, b"\1"),), **LSTM_INT4),
+    "int4-padding-multiplier-recurrent": M(18, edits=(_data(H_FOURTH_MULTIPLIERS + 3, b"\xff"),), **LSTM_INT4),
+    "int4-padding-scale": M(18, edits=(_float(SCALES + 60, 1.0),), **LSTM_INT4),
+    "int4-panel-end": M(18, edits=(_data(48, b"\x88"),), **LSTM_INT4),
+    "int4-panel-end-recurrent": M(18, edits=(_data(H_FOURTH + 63, b"\1"),), **LSTM_INT4),
+    "int4-block-end": M(18, edits=(_data(INT4_END, b"\1"),), **LSTM_INT4),
+    "int4-scale-negative": M(18, edits=(_float(SCALES + 48, -1.0),), **LSTM_INT4),
+    "int4-scale-nan": M(18, edits=(_float(SCALES + 64, float("nan")),), **LSTM_INT4),
+    "int4-bias-inf": M(18, edits=(_float(BIASES + 4, float("inf")),), **LSTM_INT4),
+    "int4-table-multiplier-16": M(17, edits=(_data(TABLE_MULTIPLIERS, b"\x10"),), **TABLE_INT4),
+    "int4-table-multiplier--16": M(17, edits=(_data(TABLE_MULTIPLIERS + 8, b"\xf0"),), **TABLE_INT4),
+    "int4-table-padding": M(18, edits=(_data(1, b"\x78"),), **TABLE_INT4),
+    "int4-table-padding-last-row": M(18, edits=(_data(17, b"\0"),), **TABLE_INT4),
+    "int4-table-end": M(18, edits=(_data(18, b"\x88"),), **TABLE_INT4),
+    "int4-table-multipliers-end": M(18, edits=(_data(TABLE_MULTIPLIERS + 9, b"\1"),), **TABLE_INT4),
+    "int4-table-scale-negative": M(18, edits=(_float(TABLE_SCALES, -1.0),), **TABLE_INT4),
+    "int4-table-scale-nan": M(18, edits=(_float(TABLE_SCALES + 32, float("nan")),), **TABLE_INT4),
+    "int4-table-scales-end": M(18, edits=(_data(-1, b"\1"),), **TABLE_INT4),
+    # f16
+    "f16-of-affine": M(7, _copy, (_op(weights=4),)),
+    "f16-peak": M(9, edits=(_op(beta=1.0),), **LSTM_F16),
+    "f16-with-int16-activations": M(10, edits=(_op(activations=1),), **LSTM_F16),
+    "f16-embedding-with-activations": M(10, edits=(_op(activations=2),), **TABLE_F16),
+    **{
+        f"f16-{name}-{value}": M(18, edits=(_data(at, half),), **LSTM_F16)
+        for name, at in {"input": 0, "input-fourth-panel": F16_X_FOURTH + 4, "recurrent": F16_H_FIRST + 18}.items()
+        for value, half in HALVES.items()
+    },
+    "f16-padding-row": M(18, edits=(_data(6, b"\0\x3c"),), **LSTM_F16),
+    "f16-padding-input-minus-zero": M(18, edits=(_data(F16_H_FOURTH + 24, b"\0\x80"),), **LSTM_F16),
+    "f16-panel-end": M(18, edits=(_data(96, b"\1"),), **LSTM_F16),
+    "f16-panel-end-recurrent": M(18, edits=(_data(F16_H_FOURTH + 32, b"\1"),), **LSTM_F16),
+    "f16-bias-nan": M(18, edits=(_float(F16_BIASES + 52, float("nan")),), **LSTM_F16),
+    "f16-bias-padding": M(18, edits=(_float(F16_BIASES + 12, 1.0),), **LSTM_F16),
+    **{f"f16-table-{value}": M(18, edits=(_data(52, half),), **TABLE_F16) for value, half in HALVES.items()},
+    "f16-table-end": M(18, edits=(_data(54, b"\1"),), **TABLE_F16),
     # initial states
     "initial-h-above-1": M(19, _lstm, (_initial(2, 1.5),)),
     "initial-c-too-large": M(19, _lstm, (_initial(3, 2.0**65),)),

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from grulet import format as grulet_format
 from grulet.format import FUNCTIONS
 from grulet.operators import Program
+from grulet.weights import QUANTIZED
 
 __all__ = ["FORMATS", "STYLES", "Builder", "Floats"]
 
@@ -63,7 +64,7 @@ def build(recipe: Recipe) -> Program:
     value = inputs[0]
     for k, units in enumerate(recipe.layers):
         # A static peak belongs to the unbounded input; a hidden state needs none.
-        peak = recipe.peak if k == 0 and recipe.formats[0] == "int8" else 0.0
+        peak = recipe.peak if k == 0 and recipe.formats[0] in QUANTIZED else 0.0
         options = {"bias": recipe.bias, "initial": recipe.initial, "style": recipe.style}
         value = builder.cell(recipe.cells[k % len(recipe.cells)], value, units, peak=peak, **options)
         if k == 0 and recipe.between != "none":

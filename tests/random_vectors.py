@@ -19,16 +19,17 @@ from grulet import format as grulet_format
 from grulet.operators import Program
 from grulet.reference import Reference
 
-SMALL, WIDE, ANY = 60, 9, 90  # models
+SMALL, WIDE, ANY = 60, 36, 90  # models
 FRAMES, WIDE_FRAMES = 6, 4  # as many as a kernel takes together, or more
 
 
 def _small(seed: int) -> Recipe:
     """Inputs and units of 1 to 70; formats, weights and functions in turn, so that all come up together."""
     rng = np.random.default_rng(seed)
+    turn = seed // len(FORMATS)
     layers = tuple(int(n) for n in rng.integers(1, 71, rng.integers(1, 4)))
     heads = tuple(
-        (int(rng.integers(1, 71)), DENSE_FUNCTIONS[(seed + k) % len(DENSE_FUNCTIONS)])
+        (int(rng.integers(1, 71)), DENSE_FUNCTIONS[(turn + k) % len(DENSE_FUNCTIONS)])
         for k in range(rng.integers(0, 3))
     )
     return Recipe(
@@ -37,7 +38,7 @@ def _small(seed: int) -> Recipe:
         tuple(int(n) for n in rng.integers(1, 71, rng.integers(1, 3))),
         layers,
         heads,
-        style=STYLES[seed // len(FORMATS) % len(STYLES)],
+        style=STYLES[(seed + turn) % len(STYLES)],
         bias=bool(rng.integers(2)),
         initial=bool(rng.integers(2)),
         peak=float(rng.choice([0.0, 0.0, 3.0, 1e-20, 1e30])),
@@ -51,10 +52,10 @@ def _small(seed: int) -> Recipe:
 def _wide(seed: int) -> Recipe:
     """More inputs than one span of 512, as input and as state; weights next to the largest sums among them."""
     sizes = ((516, 20), (1025, 7), (9, 521))[seed // len(FORMATS) % 3]
-    style = "saturated" if seed % 2 else "plain"
+    saturated = seed // (3 * len(FORMATS)) % 2 == 1
     return Recipe(
-        seed, FORMATS[seed % len(FORMATS)], sizes[:1], sizes[1:], ((5, "none"),), style=style, state_out=True,
-        cells=("gru", "lstm") if seed % 2 else ("lstm",),
+        seed, FORMATS[seed % len(FORMATS)], sizes[:1], sizes[1:], ((5, "none"),), state_out=True,
+        style="saturated" if saturated else "plain", cells=("gru", "lstm") if saturated else ("lstm",),
     )  # fmt: skip
 
 
@@ -63,8 +64,8 @@ def _any(seed: int) -> Plan:
     rng = np.random.default_rng(seed)
     names = tuple(STEPS)
     steps = (names[seed % len(names)], *(str(name) for name in rng.choice(names, rng.integers(6))))
-    style = STYLES[seed // len(FORMATS) % len(STYLES)]
-    return Plan(seed, FORMATS[seed % len(FORMATS)], steps, style, whole=seed % 5 < 2, reuse=bool(rng.integers(2)))
+    formats, style = FORMATS[seed // len(names) % len(FORMATS)], STYLES[seed % len(STYLES)]
+    return Plan(seed, formats, steps, style, whole=seed % 5 < 2, reuse=bool(rng.integers(2)))
 
 
 def _programs() -> list[tuple[int, Program, int]]:

@@ -15,8 +15,8 @@ C_SRC = ROOT / "c_src"
 COMPILER = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
 FOLDERS = {"x86_64": "x86", "amd64": "x86", "aarch64": "arm", "arm64": "arm"}  # of the other CPUs generic alone
 FLAGS = {  # of files that need some
-    "grulet_kernel_avx2.c": ["-mavx2"],
-    "grulet_kernel_avxvnni.c": ["-mavx2", "-mavxvnni"],
+    "grulet_kernel_avx2.c": ["-mavx2", "-mf16c"],
+    "grulet_kernel_avxvnni.c": ["-mavx2", "-mf16c", "-mavxvnni"],
     "grulet_kernel_avx512vnni.c": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512vnni"],
     "grulet_kernel_dotprod.c": ["-march=armv8.2-a+dotprod"],
 }

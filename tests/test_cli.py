@@ -72,6 +72,9 @@ def test_convert_gives_what_export_gave(files: Path) -> None:
         (["--weights", "f32"], "f32", "f32"),
         (["--weights", "int8", "--activations", "int8"], "int8", "int8"),
         (["--calibrate", "frames.npy"], "int8", "int16"),
+        (["--weights", "int4"], "int4", "int16"),
+        (["--weights", "f16"], "f16", "f32"),
+        (["--rounding", "plain"], "int8", "int16"),
     ],
 )
 def test_convert_options(files: Path, options: list[str], weights: str, activations: str) -> None:
@@ -102,6 +105,7 @@ def test_inspect(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = json.loads(capsys.readouterr().out)
     assert [op["kind"] for op in data["operators"]] == ["gru", "gru"]
     assert data["state_bytes"] == 2 * 6 * 4
+    assert {(op["weights"], op["activations"], op["weight_bits"]) for op in data["operators"]} == {("int8", "int16", 8)}
 
 
 @pytest.mark.parametrize("chunk", ["1", "7", "1000"])
@@ -180,7 +184,10 @@ BAD = {
     "no such ONNX": (["convert", "none.onnx", "-o", "x.grulet"], "none.onnx"),
     "text as ONNX": (["convert", "tiny_network.py", "-o", "x.grulet"], "ONNX"),
     "bad calibration": (["convert", "net.onnx", "-o", "x.grulet", "--calibrate", "narrow.npy"], r"(T, 8)"),
-    "unknown weights": (["convert", "net.onnx", "-o", "x.grulet", "--weights", "int3"], "invalid choice: 'int3'"),
+    "unknown weights": (
+        ["convert", "net.onnx", "-o", "x.grulet", "--weights", "int3"],
+        "one of int8, int4, f16, f32, not 'int3'",
+    ),
     "no output named": (["convert", "net.onnx"], "-o/--output"),
     "nowhere to export": (["convert", "net.onnx", "-o", "no/x.grulet", "--frames", "5"], "no/x.grulet"),
     "no such module": (["export", "nowhere:Net", "-o", "x.grulet"], "no such Python module"),

@@ -491,14 +491,13 @@ def test_outliers_name_the_worst_rows() -> None:
 
 def test_rounding_is_that_of_numerics() -> None:
     """The SNR of rounding is the one of the weights that grulet stores; exact rows lose nothing."""
-    from grulet_export.quantize import quantize_matrix
+    from grulet_export.quantization.grids import find_grid, round_to
 
     rows = np.random.default_rng(0).standard_normal((5, 64)).astype(np.float32)
     rows[0] = 0
     rows[1, 1:] = 0
-    matrix = quantize_matrix(rows[None], "int8")
-    assert matrix.scale is not None
-    error = rows - matrix.values[0].astype(np.float64) * matrix.scale[0][:, None]
+    grid = find_grid(rows[None], "int8", "plain")
+    error = rows - grid.values(round_to(rows[None], grid))[0].astype(np.float64)
     rounding = Rounding.of(rows)
     assert rounding.snr_db == pytest.approx(10 * np.log10(np.square(rows).sum() / np.square(error).sum()), abs=0.01)
     assert np.isinf(rounding.others_snr_db[:2]).all()

@@ -184,6 +184,14 @@ def test_write_refuses_equal_names() -> None:
         grulet_format.write(dataclasses.replace(program, operators=twice))
 
 
+def test_write_refuses_a_state_of_many_gigabytes() -> None:
+    """A history that looks back 2^26 frames: refused, and no such state is made."""
+    builder = Builder(0)
+    builder.output("output", builder.history(builder.input("input", 5), 2, 2**26))
+    with pytest.raises(grulet.FormatError, match="'history_0' have 335544321 floats; at most 2"):
+        grulet_format.write(builder.program())
+
+
 def test_port_name_of_51_bytes() -> None:
     """The longest name, in UTF-8, comes back."""
     builder = Builder(0)
@@ -421,8 +429,10 @@ EVERYTHING = tuple(
     any_program(Plan(seed, formats, tuple(STEPS), whole=seed == 1)) for seed, formats in enumerate(FORMATS)
 )
 BASES = (
-    *(base_file(), small_file("f32", "f32"), small_file("int8", "int16"), small_file("int8", "int8")),
+    base_file(),
+    *(small_file(*formats) for formats in FORMATS),
     *map(grulet_format.write, EVERYTHING),
+    grulet_format.write(any_program(Plan(7, FORMATS[0], tuple(STEPS), mixed=True))),
 )
 
 words = st.one_of(
@@ -433,7 +443,7 @@ words = st.one_of(
 )
 
 
-@settings(max_examples=2000, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=3000, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     base=st.sampled_from(BASES),
     edits=st.lists(st.tuples(st.booleans(), st.integers(0, 10**6), words), min_size=1, max_size=4),
@@ -517,8 +527,9 @@ def _with_random_numbers(rng: np.random.Generator, op: Any) -> Any:
 
     def changed(matrix: grulet_format.Matrix) -> grulet_format.Matrix:
         if matrix.scale is None:
-            return grulet_format.Matrix(magnitudes(matrix.values, 38.5))
-        return grulet_format.Matrix(matrix.values, np.abs(magnitudes(matrix.scale, 19)))
+            largest = np.log10(np.finfo(matrix.values.dtype).max)
+            return grulet_format.Matrix(magnitudes(matrix.values, largest).astype(matrix.values.dtype))
+        return dataclasses.replace(matrix, scale=np.abs(magnitudes(matrix.scale, 19)))
 
     fields = [name for name in ("matrix", "input_matrix", "recurrent_matrix") if hasattr(op, name)]
     matrices = {name: changed(getattr(op, name)) for name in fields}

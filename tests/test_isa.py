@@ -155,6 +155,28 @@ def test_every_width_of_the_last_block(isa: str) -> None:
                 check(data, extreme_frames(size, 3, 37 - size), (cell, formats, size))
 
 
+@pytest.mark.parametrize("formats", FORMATS, ids="-".join)
+def test_inputs_around_every_edge(isa: str, formats: tuple[str, str]) -> None:
+    """Groups of 4 inputs, pairs of them, groups of 32, spans of 512: whole ones, and with one input less or more."""
+    for inputs in (*range(1, 71), 127, 128, 129, 479, 480, 481, *range(508, 518), 543, 544, 545):
+        for style in ("plain", "saturated"):
+            builder = Builder(inputs, *formats)
+            x = builder.input("input", inputs)
+            builder.output("dense", builder.dense(x, 21, style=style))
+            builder.output("state", builder.cell("lstm" if inputs % 2 else "gru", x, 5, style=style))
+            check(grulet_format.write(builder.program()), extreme_frames(inputs, 4, inputs), (formats, inputs, style))
+
+
+@pytest.mark.parametrize("formats", [formats for formats in FORMATS if formats[0] in ("int4", "f16")], ids="-".join)
+def test_units_around_every_edge(isa: str, formats: tuple[str, str]) -> None:
+    """The same for the recurrent matrix: as many inputs as units."""
+    for units in (31, 32, 33, 63, 64, 65, 511, 512, 513, 545):
+        builder = Builder(units, *formats)
+        h = builder.cell("rnn" if units > 500 else "lstm", builder.input("input", 3), units, initial=True)
+        builder.output("state", h)
+        check(grulet_format.write(builder.program()), extreme_frames(units, 4, 3), (formats, units))
+
+
 WIDTHS = (1, 2, 7, 8, 9, 15, 16, 17, 33)  # around a register's
 
 

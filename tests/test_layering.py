@@ -112,7 +112,7 @@ def test_only_kernel_imports_the_extension() -> None:
     assert relative(importers) == ["kernel.py"]
 
 
-@pytest.mark.parametrize("name", ["tables", "operators", "format", "functions", "reference", "errors"])
+@pytest.mark.parametrize("name", ["tables", "operators", "weights", "format", "functions", "reference", "errors"])
 def test_format_and_reference_know_numpy_alone(name: str) -> None:
     """The reader and the oracle work where no C library is."""
     allowed = set(sys.stdlib_module_names) | {"numpy"}
@@ -121,7 +121,7 @@ def test_format_and_reference_know_numpy_alone(name: str) -> None:
     }
     own = {module for module in foreign if module.startswith("grulet")}
     assert foreign == own
-    known = ("grulet.format", "grulet.functions", "grulet.operators", "grulet.tables", "grulet.errors")
+    known = tuple(f"grulet.{part}" for part in ("format", "functions", "operators", "tables", "weights", "errors"))
     assert all(module == "grulet" or module.startswith(known) for module in own)
 
 
@@ -139,7 +139,7 @@ print(sorted(name for name in sys.modules if name.startswith("grulet.") and name
 """
     command = [sys.executable, "-c", code, str(PACKAGE)]
     loaded = subprocess.run(command, capture_output=True, text=True, check=True)
-    parts = ("errors", "format", "functions", "operators", "reference", "tables")
+    parts = ("errors", "format", "functions", "operators", "reference", "tables", "weights")
     assert loaded.stdout.strip() == str([f"grulet.{part}" for part in parts])
 
 
@@ -160,8 +160,8 @@ def test_only_numpy_and_cffi_are_required() -> None:
 
 
 def test_layers_below_do_not_know_layers_above() -> None:
-    """errors <- tables <- format <- reference, and all of them <- kernel <- stream <- pool <- model <- the package."""
-    order = ["errors", "tables", "format", "reference", "kernel", "stream", "pool", "model"]
+    """errors <- tables <- weights <- format <- reference <- kernel <- stream <- pool <- model <- the package."""
+    order = ["errors", "tables", "weights", "format", "reference", "kernel", "stream", "pool", "model"]
     for i, name in enumerate(order):
         above = [f"grulet.{other}" for other in order[i + 1 :]]
         found = [module for module in above if imports(PACKAGE / f"{name}.py", module, lazily=True)]

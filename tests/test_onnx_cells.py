@@ -87,7 +87,7 @@ def test_no_node_test_is_left_out() -> None:
 
 def oracle(imported: Imported, frames: Array) -> Array:
     """Return the answers of the float32 program, (T, out)."""
-    program = lower(imported.graph, weights="f32", activations="f32", peaks={}, exporter="test")
+    program = lower(imported.graph)
     return Reference(program).run(np.ascontiguousarray(frames))
 
 

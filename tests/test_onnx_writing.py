@@ -109,7 +109,18 @@ def test_reading_back_the_same_answers(nodes: list[Node], form: Form) -> None:
     )
 
 
-@pytest.mark.parametrize("weights", ["f32", "int8"])
+@pytest.mark.parametrize("weights", ["f16", "int8", "int4"])
+def test_lifting_keeps_what_weights_mean(weights: str) -> None:
+    """The float program of a lifted graph computes what the quantized one does without rounding activations."""
+    for name, nodes in EVERYWHERE.items():
+        program = program_of(graph_of(nodes), weights)
+        frames = frames_of(graph_of(nodes), 9)
+        expected = Reference(program, exact_activations=True).run(frames)
+        answer = Reference(program_of(lift(program))).run(frames)
+        np.testing.assert_allclose(answer, expected, atol=2e-6, rtol=2e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("weights", ["f32", "f16", "int8", "int4"])
 def test_lifting_undoes_lowering(weights: str) -> None:
     """A lifted program lowers to one that lifts to the same graph."""
     for nodes in (EVERYWHERE | WHOLE | LOOPS).values():

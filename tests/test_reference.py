@@ -1,5 +1,6 @@
 """The numpy oracle against float64 and torch: it defines the bits, so it must itself be right."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -23,7 +24,6 @@ from programs import (
 import grulet
 from grulet import format as grulet_format
 from grulet import functions, reference
-from grulet.format import LEVELS
 from grulet.operators import Cell, Dense, Gru, Lstm, Matrix, Port, Program, Text, Value
 from grulet.reference import Reference
 
@@ -260,14 +260,23 @@ def test_torch_initial_state() -> None:
     assert np.abs(state.run(frames) - expected).max() <= 1e-6
 
 
+def _float64_weights(op: Cell) -> tuple[Any, Any]:
+    """Input and recurrent matrix, weight by weight: q * S, q * m * S, or the float; without the level of the state."""
+
+    def floats(matrix: Matrix) -> Any:
+        values = matrix.values.astype(np.float64)
+        if matrix.multipliers is not None:
+            for i in range(values.shape[2]):
+                values[:, :, i] *= matrix.multipliers[:, :, i // 32]
+        return values if matrix.scale is None else values * matrix.scale.astype(np.float64)[:, :, None]
+
+    levels = {"int16": 32767, "int8": 127, "f32": 1}[op.activations]
+    return floats(op.input_matrix), floats(op.recurrent_matrix) * levels
+
+
 def _float64_gru(op: Gru, frames: Any) -> Any:
     """A GRU layer in plain float64, weights dequantized: the textbook."""
-    if op.input_matrix.scale is None:
-        wx, wh = op.input_matrix.values, op.recurrent_matrix.values
-    else:
-        wx = op.input_matrix.values * op.input_matrix.scale[:, :, None].astype(np.float64)
-        wh = op.recurrent_matrix.values * op.recurrent_matrix.scale[:, :, None].astype(np.float64)
-        wh = wh * LEVELS[op.activations]
+    wx, wh = _float64_weights(op)
     h, rows = op.initial_state.astype(np.float64), []
     for x in frames:
         z = _sigmoid64(wx[0] @ x + wh[0] @ h + op.bias[0])
@@ -278,19 +287,78 @@ def _float64_gru(op: Gru, frames: Any) -> Any:
     return np.array(rows)
 
 
+def _float64_lstm(op: Lstm, frames: Any) -> Any:
+    """An LSTM layer likewise."""
+    wx, wh = _float64_weights(op)
+    (h, c), rows = op.initial_state.astype(np.float64), []
+    for x in frames:
+        i, f, g, o = wx @ x + wh @ h + op.bias
+        c = _sigmoid64(f) * c + _sigmoid64(i) * np.tanh(g)
+        h = _sigmoid64(o) * np.tanh(c)
+        rows.append(h)
+    return np.array(rows)
+
+
+TEXTBOOK: dict[str, Callable[[Any, Any], Any]] = {"gru": _float64_gru, "lstm": _float64_lstm}
+
+
+@pytest.mark.parametrize("kind", TEXTBOOK)
+@pytest.mark.parametrize(("inputs", "units"), [(9, 30), (70, 37), (33, 5)])
 @pytest.mark.parametrize(
-    ("formats", "error"), [(("f32", "f32"), 1e-6), (("int8", "int16"), 2e-4), (("int8", "int8"), 4e-2)], ids=str
+    ("formats", "error"),
+    [
+        (("f32", "f32"), 1e-6),
+        (("f16", "f32"), 1e-6),
+        (("int8", "int16"), 1e-4),
+        (("int8", "int8"), 2e-2),
+        (("int4", "int16"), 1e-4),
+        (("int4", "int8"), 2e-2),
+    ],
+    ids=str,
 )
-def test_against_the_textbook(formats: tuple[str, str], error: float) -> None:
+def test_against_the_textbook(formats: tuple[str, str], error: float, inputs: int, units: int, kind: str) -> None:
     """Against float64 with the same weights: only the rounding of activations is left, and it is small."""
     builder = Builder(11, *formats)
-    builder.output("state", builder.gru(builder.input("input", 9), 30, initial=True))
+    builder.output("state", builder.cell(kind, builder.input("input", inputs), units, initial=True))
     program = builder.program()
-    frames = plain_frames(3, 200, 9)
-    expected = _float64_gru(program.operators[0], frames)
+    frames = plain_frames(3, 200, inputs)
+    expected = TEXTBOOK[kind](program.operators[0], frames)
+    assert np.abs(expected).max() > 0.5, "a network that does something"
     assert np.abs(Reference(program).run(frames) - expected).max() < error
     exact = Reference(program, exact_activations=True).run(frames)
-    assert np.abs(exact - expected).max() < 2e-6
+    assert np.abs(exact - expected).max() < 1e-6
+
+
+@pytest.mark.parametrize("inputs", [511, 512, 513, 1030])
+def test_int4_over_spans(inputs: int) -> None:
+    """More inputs than a span: the sum of q * m * levels, to within the rounding of three float operations."""
+    builder = Builder(inputs, "int4", "int16")
+    builder.output("output", builder.dense(builder.input("input", inputs), 6, style="saturated"))
+    op = builder.program().operators[0]
+    for x in plain_frames(1, 5, inputs):
+        peak = np.abs(x).max().astype(np.float64)
+        levels = np.rint((x * (np.float32(32767) / np.float32(peak))).astype(np.float64))
+        each = np.repeat(op.matrix.multipliers[0].astype(np.float64), 32, axis=1)[:, :inputs]
+        exact = (op.matrix.values[0] * each) @ levels * op.matrix.scale[0] * (peak / 32767) + op.bias[0]
+        size = np.abs(op.matrix.values[0] * each).sum(axis=1) * op.matrix.scale[0] * peak + np.abs(op.bias[0])
+        answer = Reference(builder.program()).run(x[None])[0]
+        assert (np.abs(answer - exact) <= 4e-7 * size).all()
+
+
+def test_halves_are_converted_exactly() -> None:
+    """Every finite half, subnormals and zeros of both signs too, comes out as the float it stands for."""
+    halves = np.arange(0, 2**16, dtype=np.uint16).view(np.float16)
+    halves = halves[np.isfinite(halves)]
+    builder = Builder(0, "f16", "f32")
+    tokens = builder.input("tokens", 1, len(halves))
+    builder.output("output", builder.embedding(tokens, 1))
+    builder.operators[0] = dataclasses.replace(builder.operators[0], table=Matrix(halves[:, None]))
+    answer = Reference(builder.program()).run(np.arange(len(halves), dtype=np.float32)[:, None])[:, 0]
+    exponents, fractions = halves.view(np.uint16) >> 10 & 31, halves.view(np.uint16) & 1023
+    small = exponents == 0
+    sizes = np.where(small, fractions * 2.0**-24, (1024 + fractions) * 2.0 ** (exponents.astype(np.float64) - 25))
+    signs = np.where(halves.view(np.uint16) >> 15, -1.0, 1.0)
+    assert_same_bits(answer, (signs * sizes).astype(np.float32))
 
 
 # ---- gates ----------------------------------------------------------------------------------------------------------

@@ -11,6 +11,8 @@ from grulet.frames import random_frames
 from grulet.reference import Reference
 from grulet_export.graph import Concat, Embedding, Graph, Gru, Lstm, Node, Port
 from grulet_export.lower import lower
+from grulet_export.quantization.quantize import quantize
+from grulet_export.quantization.settings import Settings
 
 RANDOM = np.random.default_rng(5)
 UNITS, WIDTH, TOKENS = 6, 3, 11
@@ -31,7 +33,7 @@ def file_of(*nodes: Node, tokens: int = 0) -> bytes:
     """A file of these nodes from the input "x" to the output "y"."""
     ports = (Port("x", "x", 1 if tokens else WIDTH, tokens),), (Port("y", "y", 0),)
     graph = Graph(*ports, nodes, "")
-    return grulet_format.write(lower(graph, weights="int8", activations="int16", peaks={}, exporter="tests"))
+    return grulet_format.write(lower(graph, quantize(graph, Settings("int8"))))
 
 
 LSTM = Lstm(

@@ -16,9 +16,25 @@ COLOURS = {
     "ncnn": "#8a6d1d",
 }
 #: Our formats: shades of one colour.
-OUR_SHADES = {"int8 x int8": "#d1400b", "int8 x int16": "#f28e2b", "f32": "#8f2400"}
+OUR_SHADES = {
+    "int8 x int8": "#d1400b",
+    "int8 x int16": "#f28e2b",
+    "f32": "#8f2400",
+    "int4 x int8": "#b0872a",
+    "int4 x int16": "#e3b505",
+    "f16": "#5c3a21",
+}
 LIMIT_COLOUR = "#444444"
-MARKERS = {"int8 x int8": "o", "int8 x int16": "D", "f32": "s", "int8": "o", "int4": "v"}
+MARKERS = {
+    "int8 x int8": "o",
+    "int8 x int16": "D",
+    "f32": "s",
+    "int8": "o",
+    "int4": "v",
+    "int4 x int8": "v",
+    "int4 x int16": "^",
+    "f16": "p",
+}
 SIZE = (11.0, 5.2)
 DPI = 110
 

@@ -15,15 +15,9 @@
 #define KERNEL_NAME "dotprod"
 #define KERNEL_USABLE grulet_arm_has_dotprod
 
-/* `stride` bytes apart: the high bytes, the low bytes. */
 KERNEL_INLINE void put_int16(void *operand, uint32_t stride, uint32_t i, vi level)
 {
-    const int16x4_t four = vmovn_s32(level);
-    const int16x8_t words = vcombine_s16(four, four);
-    const int8x8_t low = veor_s8(vmovn_s16(words), vdup_n_s8(-128)); /* (v & 255) - 128 is v with bit 7 turned */
-    int8_t *plane = (int8_t *)operand + i;
-    vst1_lane_s32((int32_t *)(void *)plane, vreinterpret_s32_s8(vshrn_n_s16(words, 8)), 0);
-    vst1_lane_s32((int32_t *)(void *)(plane + stride), vreinterpret_s32_s8(low), 0);
+    put_planes(operand, stride, i, level);
 }
 
 /* The instruction names its lane, so each lane is a function of its own; `lane` is a constant at every call. */
@@ -153,7 +147,19 @@ KERNEL_INLINE void integer_sums(float *const *sums, const unsigned char *panel, 
             integer_sums(sums, panel, operands, frames, inputs, width, sets, row_sums, planes, 1);                     \
         else integer_sums(sums, panel, operands, frames, inputs, width, sets, row_sums, planes, 0);                    \
     }
-SUMS(sum_int16, 2)
-SUMS(sum_int8, 1)
+SUMS(sum_int8_int16, 2)
+SUMS(sum_int8_int8, 1)
+
+/* Nibbles are bytes from 0 to 15, so SDOT takes them as they are. */
+enum { INT4_QUADS = 4, INT4_FRAMES = 2 };
+typedef int32x4_t products;
+KERNEL_INLINE products products_from(int32x4_t v) { return v; }
+KERNEL_INLINE products add_products(products sum, int8x16_t u, const int8_t *x, const int high)
+{
+    return high ? vdotq_lane_s32(sum, u, vld1_s8(x), 1) : vdotq_lane_s32(sum, u, vld1_s8(x), 0);
+}
+KERNEL_INLINE int32x4_t row_products(products sum) { return sum; }
+
+#include "arm/grulet_neon_int4.h"
 
 #include "grulet_kernel_body.h"

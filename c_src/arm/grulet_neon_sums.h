@@ -1,10 +1,13 @@
-/* Integer sums by widening multiplication: NEON without dot product, 32 and 64 bits.  Needs the kernel's `add_span`.
+/* Integer sums by widening multiplication: NEON without dot product, 32 and 64 bits.  Needs the kernel's `add_span`
+ * and `put_int4`.
  *
  * A register of weights is 4 rows x 4 inputs.  A pass takes one set (or a part of its rows) of one frame through a span
  * of 512 inputs, so that its sums stay in registers; the next frame's pass finds the weights in the first cache.
  *
  * 8-bit levels: two products of at most 127 * 127 fit 16 bits, so two groups are multiplied into one register, which is
- * then added to int32 in pairs.  16-bit levels: sign-extended weights, products added to int32 at once. */
+ * then added to int32 in pairs.  16-bit levels: sign-extended weights, products added to int32 at once.
+ *
+ * int4 weights: bytes times bytes, eight products in 16 bits, see grulet_neon_int4.h. */
 #ifndef GRULET_NEON_SUMS_H
 #define GRULET_NEON_SUMS_H
 
@@ -29,6 +32,15 @@ KERNEL_INLINE int32x4_t neighbours(int32x4_t a, int32x4_t b)
     return vpaddq_s32(a, b);
 #else
     return vcombine_s32(vpadd_s32(vget_low_s32(a), vget_high_s32(a)), vpadd_s32(vget_low_s32(b), vget_high_s32(b)));
+#endif
+}
+
+KERNEL_INLINE int16x8_t neighbours_int16(int16x8_t a, int16x8_t b)
+{
+#if defined(__aarch64__)
+    return vpaddq_s16(a, b);
+#else
+    return vcombine_s16(vpadd_s16(vget_low_s16(a), vget_high_s16(a)), vpadd_s16(vget_low_s16(b), vget_high_s16(b)));
 #endif
 }
 
@@ -160,9 +172,9 @@ KERNEL_INLINE void int16_pass(int32x4_t *exact, const unsigned char *panel, uint
             panel += GRULET_SPAN / GRULET_GROUP * group_bytes;                                                         \
         } while ((first += GRULET_SPAN) < inputs);                                                                     \
     }                                                                                                                  \
-    KERNEL_INLINE void sum_##name(float *const *sums, const unsigned char *panel, const void *const *operands,         \
-                                  const int frames, uint32_t inputs, uint32_t width, const int sets,                   \
-                                  const int32_t *row_sums)                                                             \
+    KERNEL_INLINE void sum_int8_##name(float *const *sums, const unsigned char *panel, const void *const *operands,    \
+                                       const int frames, uint32_t inputs, uint32_t width, const int sets,              \
+                                       const int32_t *row_sums)                                                        \
     {                                                                                                                  \
         (void)row_sums;                                                                                                \
         if (width == GRULET_BLOCK_ROWS) name##_sums(sums, panel, operands, frames, inputs, width, sets, most_quads);   \
@@ -171,5 +183,30 @@ KERNEL_INLINE void int16_pass(int32x4_t *exact, const unsigned char *panel, uint
 
 NEON_SUMS(int8, int8_t, 4)
 NEON_SUMS(int16, int16_t, INT16_QUADS)
+
+/* int4 weights: eight products of at most 15 * 128 in each 16-bit lane, and then two lanes, fit. */
+enum { INT4_QUADS = INT16_QUADS, INT4_FRAMES = 1 };
+typedef struct {
+    int16x8_t first, second; /* four inputs of each of two rows, and of the next two */
+    int32x4_t from;
+} products;
+KERNEL_INLINE products products_from(int32x4_t v)
+{
+    const products none = {vdupq_n_s16(0), vdupq_n_s16(0), v};
+    return none;
+}
+KERNEL_INLINE products add_products(products sums, int8x16_t u, const int8_t *x, const int high)
+{
+    const int8x16_t four = four_int8(x + high * GRULET_GROUP);
+    sums.first = vmlal_s8(sums.first, vget_low_s8(u), vget_low_s8(four));
+    sums.second = multiply_add_high(sums.second, u, four);
+    return sums;
+}
+KERNEL_INLINE int32x4_t row_products(products sums)
+{
+    return vpadalq_s16(sums.from, neighbours_int16(sums.first, sums.second));
+}
+
+#include "arm/grulet_neon_int4.h"
 
 #endif

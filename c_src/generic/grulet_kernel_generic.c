@@ -31,7 +31,7 @@ static int usable(void) { return 1; }
         }                                                                                                              \
     }
 
-INTEGER_SUMS(sum_int16, int16_t)
-INTEGER_SUMS(sum_int8, int8_t)
+INTEGER_SUMS(sum_int8_int16, int16_t)
+INTEGER_SUMS(sum_int8_int8, int8_t)
 
 #include "grulet_kernel_body.h"

@@ -6,9 +6,9 @@
 
 /* Weights lie [group][set][4 inputs][row]; rows are innermost and stay a loop, which compilers vectorize. */
 static void sum_f32(float *const *sums, const unsigned char *panel, const void *const *operands, const int frames,
-                    uint32_t inputs, uint32_t width, const int sets, const int32_t *row_sums)
+                    uint32_t inputs, uint32_t width, const int sets)
 {
-    (void)frames, (void)row_sums;
+    (void)frames;
     for (int set = 0; set < sets; set++) {
         const float *weights = (const float *)(const void *)panel + (uint32_t)set * GRULET_GROUP * width;
         const float *x = operands[0];

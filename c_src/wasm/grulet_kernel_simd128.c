@@ -85,8 +85,21 @@ KERNEL_INLINE void put_int8(void *operand, uint32_t i, vi level) { put_int16(ope
 #define OPAQUE(pointer) ((void)0)
 #endif
 
+/* Sums of neighbours: a0 + a1, a2 + a3, b0 + b1, b2 + b3. */
+KERNEL_INLINE vi neighbours(vi a, vi b)
+{
+    return wasm_i32x4_add(wasm_i32x4_shuffle(a, b, 0, 2, 4, 6), wasm_i32x4_shuffle(a, b, 1, 3, 5, 7));
+}
+
+/* The exact sums of four rows, converted, and added to what stands in `sums` if `add`. */
+KERNEL_INLINE void add_span(float *sums, vi exact, const int add)
+{
+    const vf sum = wasm_f32x4_convert_i32x4(exact);
+    vf_store(sums, add ? vf_add(vf_load(sums), sum) : sum);
+}
+
 /* `groups` groups of `rows` rows, a constant of at most 16: 8 vectors of sums, as CPUs with 16 registers hold.  Each
- * is two rows of two pair sums.  The rows' sums are converted, and added to what stands in `sums` if `add`. */
+ * is two rows of two pair sums. */
 KERNEL_INLINE void span_sums(float *sums, const unsigned char *weights, uint32_t group_bytes, const int16_t *x,
                              uint32_t groups, const int rows, const int add)
 {
@@ -101,12 +114,7 @@ KERNEL_INLINE void span_sums(float *sums, const unsigned char *weights, uint32_t
             pairs[k] = wasm_i32x4_add(pairs[k], wasm_i32x4_dot_i16x8(wasm_i16x8_load8x8(weights + 8 * k), levels));
     }
     UNROLL
-    for (int q = 0; q < rows / 4; q++) {
-        const v128_t even = wasm_i32x4_shuffle(pairs[2 * q], pairs[2 * q + 1], 0, 2, 4, 6);
-        const v128_t odd = wasm_i32x4_shuffle(pairs[2 * q], pairs[2 * q + 1], 1, 3, 5, 7);
-        const vf sum = wasm_f32x4_convert_i32x4(wasm_i32x4_add(even, odd));
-        vf_store(sums + 4 * q, add ? vf_add(vf_load(sums + 4 * q), sum) : sum);
-    }
+    for (int q = 0; q < rows / 4; q++) add_span(sums + 4 * q, neighbours(pairs[2 * q], pairs[2 * q + 1]), add);
 }
 
 /* A narrow block (the last) goes by four rows. */
@@ -138,51 +146,148 @@ KERNEL_INLINE void integer_sums(float *sums, const unsigned char *panel, const i
         (void)frames, (void)row_sums;                                                                                  \
         integer_sums(sums[0], panel, operands[0], inputs, width, sets);                                                \
     }
-SUMS(sum_int16)
-SUMS(sum_int8)
+SUMS(sum_int8_int16)
+SUMS(sum_int8_int8)
+
+/* int4 weights are multiplied as they are stored, u = q + 8: the sum of q v is (sum of u v) - 8 (sum of v), and the
+ * last term is the same for all rows.  Behind the operand is half of it for each group of 32 inputs, because a row has
+ * two lanes of sums. */
+KERNEL_INLINE void put_int4(void *operand, uint32_t stride, uint32_t i, vi level, const int planes)
+{
+    (void)planes;
+    put_int16(operand, stride, i, level);
+}
+KERNEL_INLINE void finish_int4(void *operand, uint32_t stride, uint32_t n, const int planes)
+{
+    int16_t *levels = operand;
+    int32_t *offsets = (int32_t *)(void *)(levels + stride);
+    (void)planes;
+    memset(levels + n, 0, (grulet_round_up(n, GRULET_MULTIPLIER_INPUTS) - n) * sizeof *levels);
+    for (uint32_t i = 0; i < n; i += GRULET_MULTIPLIER_INPUTS) {
+        int32_t sum = 0;
+        for (uint32_t j = 0; j < GRULET_MULTIPLIER_INPUTS; j++) sum += levels[i + j];
+        offsets[i / GRULET_MULTIPLIER_INPUTS] = -4 * sum;
+    }
+}
+
+/* As span_sums, of `pairs` pairs of groups; every four pairs the sums are multiplied. */
+KERNEL_INLINE void int4_span_sums(float *sums, const unsigned char *weights, uint32_t pair_bytes, const int16_t *x,
+                                  const int32_t *offsets, uint32_t pairs, const int8_t *multipliers,
+                                  uint32_t next_multipliers, const int rows, const int add)
+{
+    enum { GROUP_PAIRS = GRULET_MULTIPLIER_INPUTS / GRULET_PAIR };
+    v128_t exact[GRULET_BLOCK_ROWS / 4];
+    UNROLL
+    for (int q = 0; q < rows / 4; q++) exact[q] = wasm_i32x4_const_splat(0);
+    for (; pairs > 0; multipliers += next_multipliers) {
+        v128_t partial[GRULET_BLOCK_ROWS / 2];
+        uint32_t now = pairs < GROUP_PAIRS ? pairs : GROUP_PAIRS;
+        const v128_t offset = wasm_v128_load32_splat(offsets++);
+        pairs -= now;
+        UNROLL
+        for (int k = 0; k < rows / 2; k++) partial[k] = offset;
+        for (; now > 0; now--, weights += pair_bytes, x += GRULET_PAIR) {
+            const v128_t first = wasm_v128_load64_splat(x), second = wasm_v128_load64_splat(x + GRULET_GROUP);
+            OPAQUE(weights);
+            UNROLL
+            for (int k = 0; k < rows / 2; k++) {
+                const v128_t w = wasm_u16x8_load8x8(weights + 8 * k);
+                const v128_t low = wasm_v128_and(w, wasm_i16x8_const_splat(15)), high = wasm_u16x8_shr(w, 4);
+                partial[k] = wasm_i32x4_add(partial[k], wasm_i32x4_dot_i16x8(low, first));
+                partial[k] = wasm_i32x4_add(partial[k], wasm_i32x4_dot_i16x8(high, second));
+            }
+        }
+        UNROLL
+        for (int q = 0; q < rows / 4; q++) {
+            const v128_t four = wasm_i16x8_extend_low_i8x16(wasm_v128_load32_zero(multipliers + 4 * q));
+            const v128_t sum = neighbours(partial[2 * q], partial[2 * q + 1]);
+            exact[q] = wasm_i32x4_add(exact[q], wasm_i32x4_mul(sum, wasm_i32x4_extend_low_i16x8(four)));
+        }
+    }
+    UNROLL
+    for (int q = 0; q < rows / 4; q++) add_span(sums + 4 * q, exact[q], add);
+}
+
+KERNEL_INLINE void sum_int4_int16(float *const *sums, const unsigned char *panel, const void *const *operands,
+                                  const int frames, uint32_t inputs, uint32_t width, const int sets,
+                                  const int32_t *row_sums, const int8_t *multipliers)
+{
+    const int16_t *x = operands[0];
+    const int32_t *offsets = (const int32_t *)(const void *)(x + grulet_round_up(inputs, 64));
+    const uint32_t rows = width * (uint32_t)sets, pair_bytes = GRULET_GROUP * rows;
+    (void)frames, (void)row_sums;
+    for (uint32_t first = 0; first < inputs; first += GRULET_SPAN) {
+        const uint32_t left = inputs - first, span = left > GRULET_SPAN ? GRULET_SPAN : left;
+        const uint32_t pairs = (span + GRULET_PAIR - 1) / GRULET_PAIR;
+        const int pass_rows = width == GRULET_BLOCK_ROWS ? GRULET_BLOCK_ROWS : 4;
+        for (uint32_t row = 0; row < rows; row += (uint32_t)pass_rows)
+            int4_span_sums(sums[0] + row / width * GRULET_BLOCK_ROWS + row % width, panel + row * GRULET_GROUP,
+                           pair_bytes, x + first, offsets + first / GRULET_MULTIPLIER_INPUTS, pairs, multipliers + row,
+                           rows, pass_rows, first != 0);
+        panel += GRULET_SPAN / GRULET_PAIR * pair_bytes;
+        multipliers += GRULET_SPAN / GRULET_MULTIPLIER_INPUTS * rows;
+    }
+}
+#define sum_int4_int8 sum_int4_int16 /* the levels of both widths are int16 */
+#define HAS_INT4_SUMS
+
+/* Four weights of `bytes` 4, or 2: halves.  Their bits in the places of a float's make 2^-112 times the number, a float
+ * subnormal if the half is one; WebAssembly never flushes those, so the product is exact.  x86 CPUs are slow with them,
+ * but weights below 2^-14 are rare, and a choice between normal and subnormal is four times slower for all. */
+KERNEL_INLINE vf load_weights(const unsigned char *weights, const uint32_t bytes)
+{
+    if (bytes == sizeof(float)) return vf_load((const float *)(const void *)weights);
+    const v128_t bits = wasm_i32x4_shl(wasm_i32x4_load16x4(weights), 13); /* the sign in all of the upper bits */
+    return vf_mul(wasm_v128_and(bits, wasm_i32x4_const_splat((int32_t)0x8FFFE000)), vf_set(5.192296858534828e33f));
+}
 
 /* The partial sums j and j + 1 of one set: a line of weights belongs to one input, so each is read by one of two
  * passes, again with 8 vectors of sums. */
-KERNEL_INLINE void partial_sums(vf partial[2][4], const float *weights, uint32_t group_floats, uint32_t width,
-                                const float *x, uint32_t inputs, const int quads)
+KERNEL_INLINE void partial_sums(vf partial[2][4], const unsigned char *weights, uint32_t group_bytes, uint32_t width,
+                                const float *x, uint32_t inputs, const int quads, const uint32_t bytes)
 {
     UNROLL
     for (int q = 0; q < quads; q++) partial[0][q] = partial[1][q] = wasm_f32x4_const_splat(0.0f);
-    for (uint32_t i = 0; i < inputs; i += GRULET_GROUP, weights += group_floats) {
+    for (uint32_t i = 0; i < inputs; i += GRULET_GROUP, weights += group_bytes) {
         OPAQUE(weights);
         const vf x0 = wasm_v128_load32_splat(x + i), x1 = wasm_v128_load32_splat(x + i + 1);
         UNROLL
-        for (int q = 0; q < quads; q++) {
-            partial[0][q] = vf_add(partial[0][q], vf_mul(vf_load(weights + 4 * q), x0));
-            partial[1][q] = vf_add(partial[1][q], vf_mul(vf_load(weights + width + 4 * q), x1));
+        for (uint32_t q = 0; q < (uint32_t)quads; q++) {
+            const unsigned char *first = weights + 4 * q * bytes;
+            partial[0][q] = vf_add(partial[0][q], vf_mul(load_weights(first, bytes), x0));
+            partial[1][q] = vf_add(partial[1][q], vf_mul(load_weights(first + width * bytes, bytes), x1));
         }
     }
 }
 
-KERNEL_INLINE void sum_f32_rows(float *sums, const float *weights, uint32_t group_floats, uint32_t width,
-                                const float *x, uint32_t inputs, const int quads)
+KERNEL_INLINE void float_rows(float *sums, const unsigned char *weights, uint32_t group_bytes, uint32_t width,
+                              const float *x, uint32_t inputs, const int quads, const uint32_t bytes)
 {
     vf first[2][4], second[2][4];
-    partial_sums(first, weights, group_floats, width, x, inputs, quads);
-    partial_sums(second, weights + 2 * width, group_floats, width, x + 2, inputs, quads);
+    partial_sums(first, weights, group_bytes, width, x, inputs, quads, bytes);
+    partial_sums(second, weights + 2 * width * bytes, group_bytes, width, x + 2, inputs, quads, bytes);
     UNROLL
     for (int q = 0; q < quads; q++)
         vf_store(sums + 4 * q, vf_add(vf_add(first[0][q], first[1][q]), vf_add(second[0][q], second[1][q])));
 }
 
-KERNEL_INLINE void sum_f32(float *const *sums, const unsigned char *panel, const void *const *operands,
-                           const int frames, uint32_t inputs, uint32_t width, const int sets, const int32_t *row_sums)
-{
-    const uint32_t group_floats = GRULET_GROUP * width * (uint32_t)sets;
-    (void)frames, (void)row_sums;
-    for (int set = 0; set < sets; set++) {
-        const float *weights = (const float *)(const void *)panel + (uint32_t)set * GRULET_GROUP * width;
-        float *to = sums[0] + set * GRULET_BLOCK_ROWS;
-        if (width == GRULET_BLOCK_ROWS) sum_f32_rows(to, weights, group_floats, width, operands[0], inputs, 4);
-        else
-            for (uint32_t row = 0; row < width; row += 4)
-                sum_f32_rows(to + row, weights + row, group_floats, width, operands[0], inputs, 1);
+#define FLOAT_SUMS(name, bytes)                                                                                        \
+    KERNEL_INLINE void name(float *const *sums, const unsigned char *panel, const void *const *operands,               \
+                            const int frames, uint32_t inputs, uint32_t width, const int sets)                         \
+    {                                                                                                                  \
+        const uint32_t set_bytes = GRULET_GROUP * width * bytes, group_bytes = set_bytes * (uint32_t)sets;             \
+        (void)frames;                                                                                                  \
+        for (uint32_t set = 0; set < (uint32_t)sets; set++) {                                                          \
+            const unsigned char *weights = panel + set * set_bytes;                                                    \
+            float *to = sums[0] + set * GRULET_BLOCK_ROWS;                                                             \
+            if (width == GRULET_BLOCK_ROWS) float_rows(to, weights, group_bytes, width, operands[0], inputs, 4, bytes);\
+            else                                                                                                       \
+                for (uint32_t row = 0; row < width; row += 4)                                                          \
+                    float_rows(to + row, weights + row * bytes, group_bytes, width, operands[0], inputs, 1, bytes);    \
+        }                                                                                                              \
     }
-}
+FLOAT_SUMS(sum_f32, 4)
+FLOAT_SUMS(sum_f16, 2)
+#define HAS_F16_SUMS
 
 #include "grulet_kernel_body.h"

@@ -1,4 +1,4 @@
-/* Eight lanes of AVX2: the float arithmetic of the avx2 and avxvnni kernels. */
+/* Eight lanes of AVX2: the float arithmetic of the avx2 and avxvnni kernels.  F16C, which every CPU with AVX2 has, for f16. */
 #ifndef GRULET_AVX2_LANES_H
 #define GRULET_AVX2_LANES_H
 
@@ -37,7 +37,12 @@ KERNEL_INLINE vf vf_copysign(vf magnitude, vf sign)
     return _mm256_or_ps(magnitude, _mm256_and_ps(sign, _mm256_set1_ps(-0.0f)));
 }
 KERNEL_INLINE vi vi_add(vi a, vi b) { return _mm256_add_epi32(a, b); }
-KERNEL_INLINE vi vi_shift_left_23(vi v) { return _mm256_slli_epi32(v, 23); }
+KERNEL_INLINE vi vi_set(int32_t v) { return _mm256_set1_epi32(v); }
+KERNEL_INLINE vi vi_and(vi a, vi b) { return _mm256_and_si256(a, b); }
+KERNEL_INLINE vi vi_xor(vi a, vi b) { return _mm256_xor_si256(a, b); }
+KERNEL_INLINE vi vi_shift_left(vi v, const int bits) { return _mm256_slli_epi32(v, bits); }
+KERNEL_INLINE vi vi_shift_right(vi v, const int bits) { return _mm256_srai_epi32(v, bits); }
+KERNEL_INLINE vi vi_shift_left_23(vi v) { return vi_shift_left(v, 23); }
 
 KERNEL_INLINE vi vi_round(vf v) { return _mm256_cvtps_epi32(v); }
 KERNEL_INLINE float vf_largest(vf v)
@@ -47,29 +52,93 @@ KERNEL_INLINE float vf_largest(vf v)
     return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
 }
 
-/* Set by set and half by half: eight partial sums at a time fit the sixteen registers. */
-KERNEL_INLINE void sum_f32(float *const *sums, const unsigned char *panel, const void *const *operands,
-                           const int frames, uint32_t inputs, uint32_t width, const int sets, const int32_t *row_sums)
+/* Eight rows of four bytes; `half` 1: the other eight; of narrow blocks what there is. */
+KERNEL_INLINE vi load_part(const void *rows, int half, uint32_t width)
 {
+    const int *at = (const int *)rows + half * LANES;
+    const uint32_t left = width > (uint32_t)(half * LANES) ? width - (uint32_t)(half * LANES) : 0;
+    return width == GRULET_BLOCK_ROWS ? _mm256_loadu_si256((const vi *)(const void *)at)
+                                      : _mm256_maskload_epi32(at, first_lanes(left));
+}
+
+/* Levels of one group, in all lanes. */
+KERNEL_INLINE vi one_group(const void *x)
+{
+    int32_t four;
+    memcpy(&four, x, sizeof four);
+    return vi_set(four);
+}
+
+/* The low bytes of eight integers. */
+KERNEL_INLINE void store_bytes(void *to, vi v)
+{
+    const vi low = vi_and(v, vi_set(255));
+    const __m128i words = _mm_packus_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1));
+    _mm_storel_epi64((__m128i *)to, _mm_packus_epi16(words, words));
+}
+
+/* The exact sums of eight rows, converted.  `add`: to what stands in `sums` from the spans before. */
+KERNEL_INLINE void put_span(float *sums, vi exact, const int add)
+{
+    const vf sum = _mm256_cvtepi32_ps(exact);
+    vf_store(sums, add ? vf_add(vf_load(sums), sum) : sum);
+}
+
+/* The multipliers of eight rows, or of fewer. */
+KERNEL_INLINE vi part_multipliers(const int8_t *multipliers, int half, uint32_t width)
+{
+    const uint32_t first = (uint32_t)(half * LANES), left = width > first ? width - first : 0;
+    int64_t eight = 0;
+    if (left >= LANES) memcpy(&eight, multipliers + first, LANES);
+    else if (left) memcpy(&eight, multipliers + first, GRULET_GROUP);
+    return _mm256_cvtepi8_epi32(_mm_cvtsi64_si128(eight));
+}
+
+/* Eight weights: floats, or halves. */
+KERNEL_INLINE vf load_weights(const unsigned char *at, uint32_t left, vi lanes, const int halves, const int full)
+{
+    if (halves) {
+        if (full || left >= LANES) return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)at));
+        return left ? _mm256_cvtph_ps(_mm_loadl_epi64((const __m128i *)(const void *)at)) : vf_set(0.0f);
+    }
+    return full ? vf_load((const float *)(const void *)at) : _mm256_maskload_ps((const float *)(const void *)at, lanes);
+}
+
+/* Set by set and half by half: eight partial sums at a time fit the sixteen registers. */
+KERNEL_INLINE void float_sums(float *const *sums, const unsigned char *panel, const void *const *operands, uint32_t inputs,
+                              uint32_t width, const int sets, const int halves)
+{
+    const uint32_t size = halves ? 2 : 4, set_bytes = GRULET_GROUP * width * size;
+    const int full = width == GRULET_BLOCK_ROWS;
+    const uint32_t left[2] = {width, width > LANES ? width - LANES : 0};
+    const vi lanes[2] = {first_lanes(left[0]), first_lanes(left[1])};
     const float *x = operands[0];
-    const uint32_t group_floats = GRULET_GROUP * width * (uint32_t)sets;
-    const vi lanes[2] = {first_lanes(width), first_lanes(width > LANES ? width - LANES : 0)};
-    (void)frames, (void)row_sums;
     for (int set = 0; set < sets; set++) {
-        const float *weights = (const float *)(const void *)panel + (uint32_t)set * GRULET_GROUP * width;
+        const unsigned char *weights = panel + (uint32_t)set * set_bytes;
         vf partial[2][GRULET_GROUP];
-        for (int j = 0; j < GRULET_GROUP; j++) partial[0][j] = partial[1][j] = vf_set(0.0f);
-        for (uint32_t i = 0; i < inputs; i += GRULET_GROUP, weights += group_floats)
-            for (int j = 0; j < GRULET_GROUP; j++)
-                for (int half = 0; half < 2; half++) {
-                    const float *at = weights + (uint32_t)j * width + half * LANES;
-                    const vf w = width == GRULET_BLOCK_ROWS ? vf_load(at) : _mm256_maskload_ps(at, lanes[half]);
+        UNROLL for (int j = 0; j < GRULET_GROUP; j++) partial[0][j] = partial[1][j] = vf_set(0.0f);
+        for (uint32_t i = 0; i < inputs; i += GRULET_GROUP, weights += set_bytes * (uint32_t)sets)
+            UNROLL for (int j = 0; j < GRULET_GROUP; j++)
+                UNROLL for (int half = 0; half < 2; half++) {
+                    const unsigned char *at = weights + ((uint32_t)j * width + (uint32_t)half * LANES) * size;
+                    const vf w = load_weights(at, left[half], lanes[half], halves, full);
                     partial[half][j] = vf_add(partial[half][j], vf_mul(w, vf_set(x[i + (uint32_t)j])));
                 }
-        for (int half = 0; half < 2; half++)
+        UNROLL for (int half = 0; half < 2; half++)
             vf_store(sums[0] + set * GRULET_BLOCK_ROWS + half * LANES,
                      vf_add(vf_add(partial[half][0], partial[half][1]), vf_add(partial[half][2], partial[half][3])));
     }
 }
+
+#define HAS_F16_SUMS
+#define FLOAT_SUMS(name, halves)                                                                                       \
+    KERNEL_INLINE void name(float *const *sums, const unsigned char *panel, const void *const *operands,               \
+                            const int frames, uint32_t inputs, uint32_t width, const int sets)                         \
+    {                                                                                                                  \
+        (void)frames;                                                                                                  \
+        float_sums(sums, panel, operands, inputs, width, sets, halves);                                                \
+    }
+FLOAT_SUMS(sum_f32, 0)
+FLOAT_SUMS(sum_f16, 1)
 
 #endif

@@ -62,18 +62,26 @@ KERNEL_INLINE float vf_largest(vf v)
     return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
 }
 
+KERNEL_INLINE vi vi_set(int32_t v) { return _mm512_set1_epi32(v); }
+KERNEL_INLINE vi vi_and(vi a, vi b) { return _mm512_and_si512(a, b); }
+KERNEL_INLINE vi vi_xor(vi a, vi b) { return _mm512_xor_si512(a, b); }
+KERNEL_INLINE vi vi_shift_left(vi v, const int bits) { return _mm512_slli_epi32(v, (unsigned)bits); }
+KERNEL_INLINE vi vi_shift_right(vi v, const int bits) { return _mm512_srai_epi32(v, (unsigned)bits); }
+
+/* The low bytes of sixteen integers. */
+KERNEL_INLINE void store_bytes(void *to, vi v) { _mm_storeu_si128((__m128i *)to, _mm512_cvtepi32_epi8(v)); }
+
 /* High bytes first, `stride` bytes further the low bytes. */
 KERNEL_INLINE void put_int16(void *operand, uint32_t stride, uint32_t i, vi level)
 {
     const vi shifted = _mm512_add_epi32(level, _mm512_set1_epi32(32768));
     unsigned char *plane = (unsigned char *)operand + i;
-    _mm_storeu_si128((__m128i *)(void *)plane, _mm512_cvtepi32_epi8(_mm512_srli_epi32(shifted, 8)));
-    _mm_storeu_si128((__m128i *)(void *)(plane + stride), _mm512_cvtepi32_epi8(shifted));
+    store_bytes(plane, vi_shift_right(shifted, 8));
+    store_bytes(plane + stride, shifted);
 }
 KERNEL_INLINE void put_int8(void *operand, uint32_t i, vi level)
 {
-    _mm_storeu_si128((__m128i *)(void *)((unsigned char *)operand + i),
-                     _mm512_cvtepi32_epi8(_mm512_add_epi32(level, _mm512_set1_epi32(128))));
+    store_bytes((unsigned char *)operand + i, vi_add(level, vi_set(128)));
 }
 
 /* Four groups of an operand, four times over; and one of them in all lanes. */
@@ -97,12 +105,16 @@ KERNEL_INLINE vi one_group(const unsigned char *x)
     return _mm512_set1_epi32(four);
 }
 
-/* The weights of one group; `width` 16: whole registers; narrower (the last block): masked. */
+/* Four bytes of each row; `width` 16: whole registers; narrower (the last block): masked. */
+KERNEL_INLINE vi load_rows(const void *rows, uint32_t width)
+{
+    return width == GRULET_BLOCK_ROWS ? _mm512_loadu_si512(rows) : _mm512_maskz_loadu_epi32(first_lanes(width), rows);
+}
+
+/* The weights of one group. */
 KERNEL_INLINE void load_weights(vi w[3], const unsigned char *weights, uint32_t width, const int sets)
 {
-    UNROLL for (int set = 0; set < sets; set++, weights += GRULET_GROUP * width)
-        w[set] = width == GRULET_BLOCK_ROWS ? _mm512_loadu_si512(weights)
-                                            : _mm512_maskz_loadu_epi32(first_lanes(width), weights);
+    UNROLL for (int set = 0; set < sets; set++, weights += GRULET_GROUP * width) w[set] = load_rows(weights, width);
 }
 
 /* The empty instruction makes GCC keep every sum in its register; otherwise it moves them about in the loop. */
@@ -115,21 +127,21 @@ KERNEL_INLINE void dots(vi sums[3], const vi w[3], vi x, const int sets)
 }
 
 /* Exact sums to floats.  `add`: to what stands there from the spans before. */
+KERNEL_INLINE void put_span(float *sums, vi exact, const int add)
+{
+    const vf sum = _mm512_cvt_roundepi32_ps(exact, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    vf_store(sums, add ? vf_add(vf_load(sums), sum) : sum);
+}
 KERNEL_INLINE void put_sums(float *sums, const vi exact[3], const int sets, const int add)
 {
-    UNROLL for (int set = 0; set < sets; set++) {
-        const vf sum = _mm512_cvt_roundepi32_ps(exact[set], _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-        float *to = sums + set * GRULET_BLOCK_ROWS;
-        vf_store(to, add ? vf_add(vf_load(to), sum) : sum);
-    }
+    UNROLL for (int set = 0; set < sets; set++) put_span(sums + set * GRULET_BLOCK_ROWS, exact[set], add);
 }
 
 /* What the sums start from: minus the surplus of the levels' offset; the high plane of two starts from 0. */
 KERNEL_INLINE void start(vi sums[3], const int32_t *row_sums, uint32_t width, const int sets, const int shift)
 {
     UNROLL for (int set = 0; set < sets; set++, row_sums += width) {
-        const vi row_sum = width == GRULET_BLOCK_ROWS ? _mm512_loadu_si512(row_sums)
-                                                      : _mm512_maskz_loadu_epi32(first_lanes(width), row_sums);
+        const vi row_sum = load_rows(row_sums, width);
         sums[set] = shift ? _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_slli_epi32(row_sum, (unsigned)shift))
                           : _mm512_setzero_si512();
     }
@@ -258,53 +270,82 @@ KERNEL_INLINE void integer_sums(float *const *sums, const unsigned char *weights
     }
 }
 
-KERNEL_INLINE void sum_int16(float *const *sums, const unsigned char *panel, const void *const *operands,
+KERNEL_INLINE void sum_int8_int16(float *const *sums, const unsigned char *panel, const void *const *operands,
                              const int frames, uint32_t inputs, uint32_t width, const int sets, const int32_t *row_sums)
 {
     integer_sums(sums, panel, operands, frames, inputs, width, sets, row_sums, 2, 1, 0, 0);
 }
 
-KERNEL_INLINE void sum_int8(float *const *sums, const unsigned char *panel, const void *const *operands,
+KERNEL_INLINE void sum_int8_int8(float *const *sums, const unsigned char *panel, const void *const *operands,
                             const int frames, uint32_t inputs, uint32_t width, const int sets, const int32_t *row_sums)
 {
     integer_sums(sums, panel, operands, frames, inputs, width, sets, row_sums, 1, 1, 0, 0);
 }
 
-KERNEL_INLINE void sum_blocks_int16(float *sums, uint32_t next_sums, const unsigned char *panel, ptrdiff_t next,
+KERNEL_INLINE void sum_blocks_int8_int16(float *sums, uint32_t next_sums, const unsigned char *panel, ptrdiff_t next,
                                     const void *operand, uint32_t inputs, const int sets, const int32_t *row_sums)
 {
     integer_sums(&sums, panel, &operand, 1, inputs, GRULET_BLOCK_ROWS, sets, row_sums, 2, BLOCKS, next, next_sums);
 }
 
-KERNEL_INLINE void sum_blocks_int8(float *sums, uint32_t next_sums, const unsigned char *panel, ptrdiff_t next,
+KERNEL_INLINE void sum_blocks_int8_int8(float *sums, uint32_t next_sums, const unsigned char *panel, ptrdiff_t next,
                                    const void *operand, uint32_t inputs, const int sets, const int32_t *row_sums)
 {
     integer_sums(&sums, panel, &operand, 1, inputs, GRULET_BLOCK_ROWS, sets, row_sums, 1, BLOCKS, next, next_sums);
 }
 
+/* For grulet_vnni_int4.h, whose width is no constant.  There is one part, and masks cost nothing. */
+KERNEL_INLINE vi load_part(const void *rows, int part, uint32_t width)
+{
+    (void)part;
+    return load_rows(rows, width);
+}
+KERNEL_INLINE vi load_multipliers(const int8_t *multipliers, int part, uint32_t width)
+{
+    (void)part;
+    const __m128i bytes = _mm_maskz_loadu_epi8(first_lanes(width), multipliers);
+    return vi_and(_mm512_cvtepi8_epi32(bytes), vi_set(0xFFFF));
+}
+
+#define DOT _mm512_dpbusd_epi32
+#define DOT_256 _mm256_dpbusd_epi32
+#define DOT_WORDS _mm512_dpwssd_epi32
+#include "x86/grulet_vnni_int4.h"
+
 /* A layer so wide has tens of megabytes, which come from the last cache or from memory: asking for them AHEAD bytes early
  * is worth its load slots, 3-10 % (nearer weights lose as much by it). */
 enum { FAR_INPUTS = 768, AHEAD = 4096 };
 
-/* One frame: three sets of four partial sums are twelve independent chains.  Several frames: set by set, so that their
- * partial sums fit the registers. */
-KERNEL_INLINE void f32_sums(float *const *sums, const float *weights, const void *const *operands, const int frames,
-                            uint32_t inputs, uint32_t width, const int sets, uint32_t group_floats)
+/* Sixteen weights, or `width` of them: floats, or halves. */
+KERNEL_INLINE vf load_floats(const unsigned char *at, uint32_t width, const int halves)
 {
+    if (halves)
+        return _mm512_cvtph_ps(width == GRULET_BLOCK_ROWS ? _mm256_loadu_si256((const __m256i *)(const void *)at)
+                                                          : _mm256_maskz_loadu_epi16(first_lanes(width), at));
+    return width == GRULET_BLOCK_ROWS ? vf_load((const float *)(const void *)at)
+                                      : vf_load_part((const float *)(const void *)at, width);
+}
+
+/* One frame: three sets of four partial sums are twelve independent chains.  Several frames: set by set, so that their
+ * partial sums fit the registers.  `rows`: of a group of the panel, of which this takes `sets` sets. */
+KERNEL_INLINE void float_sums(float *const *sums, const unsigned char *weights, const void *const *operands,
+                              const int frames, uint32_t inputs, uint32_t width, const int sets, uint32_t rows,
+                              const int halves)
+{
+    const uint32_t size = halves ? 2 : 4, line_bytes = width * size, group_bytes = GRULET_GROUP * rows * size;
     const int far = frames == 1 && inputs >= FAR_INPUTS;
     vf partial[FRAMES * 3][GRULET_GROUP]; /* [frame * sets + set] */
     const float *x[FRAMES];
     UNROLL for (int frame = 0; frame < frames; frame++) x[frame] = operands[frame];
     UNROLL for (int chain = 0; chain < frames * sets; chain++)
         UNROLL for (int j = 0; j < GRULET_GROUP; j++) partial[chain][j] = vf_set(0.0f);
-    for (uint32_t i = 0; i < inputs; i += GRULET_GROUP, weights += group_floats) {
+    for (uint32_t i = 0; i < inputs; i += GRULET_GROUP, weights += group_bytes) {
         if (far)
-            UNROLL for (int line = 0; line < sets * GRULET_GROUP; line++)
-                _mm_prefetch((const char *)(weights + line * GRULET_BLOCK_ROWS) + AHEAD, _MM_HINT_T0);
+            UNROLL for (int line = 0; line < sets * GRULET_GROUP; line += halves ? 2 : 1)
+                _mm_prefetch((const char *)(weights + (uint32_t)line * line_bytes) + AHEAD, _MM_HINT_T0);
         UNROLL for (int set = 0; set < sets; set++)
             UNROLL for (int j = 0; j < GRULET_GROUP; j++) {
-                const float *at = weights + ((uint32_t)set * GRULET_GROUP + (uint32_t)j) * width;
-                const vf w = width == GRULET_BLOCK_ROWS ? vf_load(at) : vf_load_part(at, width);
+                const vf w = load_floats(weights + (uint32_t)(set * GRULET_GROUP + j) * line_bytes, width, halves);
                 UNROLL for (int frame = 0; frame < frames; frame++) {
                     vf *sum = &partial[frame * sets + set][j];
                     *sum = vf_add(*sum, vf_mul(w, vf_set(x[frame][j])));
@@ -319,21 +360,23 @@ KERNEL_INLINE void f32_sums(float *const *sums, const float *weights, const void
         }
 }
 
-KERNEL_INLINE void sum_f32(float *const *sums, const unsigned char *panel, const void *const *operands,
-                           const int frames, uint32_t inputs, uint32_t width, const int sets, const int32_t *row_sums)
-{
-    const float *weights = (const float *)(const void *)panel;
-    const uint32_t set_floats = GRULET_GROUP * width, group_floats = set_floats * (uint32_t)sets;
-    (void)row_sums;
-    if (frames == 1) {
-        f32_sums(sums, weights, operands, 1, inputs, width, sets, group_floats);
-        return;
+#define HAS_F16_SUMS
+#define FLOAT_SUMS(name, halves)                                                                                       \
+    KERNEL_INLINE void name(float *const *sums, const unsigned char *panel, const void *const *operands,               \
+                            const int frames, uint32_t inputs, uint32_t width, const int sets)                         \
+    {                                                                                                                  \
+        const uint32_t rows = (uint32_t)sets * width, set_bytes = GRULET_GROUP * width * (halves ? 2 : 4);             \
+        if (frames == 1) {                                                                                             \
+            float_sums(sums, panel, operands, 1, inputs, width, sets, rows, halves);                                   \
+            return;                                                                                                    \
+        }                                                                                                              \
+        for (int set = 0; set < sets; set++) {                                                                         \
+            float *set_sums[FRAMES];                                                                                   \
+            for (int frame = 0; frame < frames; frame++) set_sums[frame] = sums[frame] + set * GRULET_BLOCK_ROWS;      \
+            float_sums(set_sums, panel + (uint32_t)set * set_bytes, operands, frames, inputs, width, 1, rows, halves); \
+        }                                                                                                              \
     }
-    for (int set = 0; set < sets; set++) {
-        float *set_sums[FRAMES];
-        for (int frame = 0; frame < frames; frame++) set_sums[frame] = sums[frame] + set * GRULET_BLOCK_ROWS;
-        f32_sums(set_sums, weights + (uint32_t)set * set_floats, operands, frames, inputs, width, 1, group_floats);
-    }
-}
+FLOAT_SUMS(sum_f32, 0)
+FLOAT_SUMS(sum_f16, 1)
 
 #include "grulet_kernel_body.h"

@@ -3,8 +3,8 @@
  * VPDPBUSD multiplies unsigned by signed bytes: levels are stored and taken off again as in grulet_kernel_avx512vnni.c.
  * GRULET_AVXVNNI_AS_AVX512: the same file with the EVEX form of the same instruction, so that a CPU with AVX-512 VNNI but
  * without AVX-VNNI can prove it. */
-#if !defined(__AVX2__) || !(defined(__AVXVNNI__) || defined(GRULET_AVXVNNI_AS_AVX512))
-#error "this file needs -mavx2 -mavxvnni"
+#if !defined(__AVX2__) || !defined(__F16C__) || !(defined(__AVXVNNI__) || defined(GRULET_AVXVNNI_AS_AVX512))
+#error "this file needs -mavx2 -mf16c -mavxvnni"
 #endif
 #include "x86/grulet_avx2_lanes.h"
 #include "x86/grulet_x86.h"
@@ -16,46 +16,25 @@
 #ifdef GRULET_AVXVNNI_AS_AVX512
 #define KERNEL_USABLE grulet_x86_has_avx512vnni
 #define DOT _mm256_dpbusd_epi32
+#define DOT_WORDS _mm256_dpwssd_epi32
 #else
 #define KERNEL_USABLE grulet_x86_has_avxvnni
 #define DOT _mm256_dpbusd_avx_epi32
+#define DOT_WORDS _mm256_dpwssd_avx_epi32
 #endif
-
-/* The low bytes of eight integers. */
-KERNEL_INLINE void put_bytes(unsigned char *to, vi v)
-{
-    const vi low = _mm256_and_si256(v, _mm256_set1_epi32(255));
-    const __m128i words = _mm_packus_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1));
-    _mm_storel_epi64((__m128i *)(void *)to, _mm_packus_epi16(words, words));
-}
+#define DOT_256 DOT
 
 /* High bytes first, `stride` bytes further the low bytes. */
 KERNEL_INLINE void put_int16(void *operand, uint32_t stride, uint32_t i, vi level)
 {
     const vi shifted = vi_add(level, _mm256_set1_epi32(32768));
     unsigned char *plane = (unsigned char *)operand + i;
-    put_bytes(plane, _mm256_srli_epi32(shifted, 8));
-    put_bytes(plane + stride, shifted);
+    store_bytes(plane, _mm256_srli_epi32(shifted, 8));
+    store_bytes(plane + stride, shifted);
 }
 KERNEL_INLINE void put_int8(void *operand, uint32_t i, vi level)
 {
-    put_bytes((unsigned char *)operand + i, vi_add(level, _mm256_set1_epi32(128)));
-}
-
-/* Eight rows of a group of weights or of row sums; `half` 1: the other eight; narrow blocks: what there is. */
-KERNEL_INLINE vi load_rows(const void *rows, int half, uint32_t width)
-{
-    const int *at = (const int *)rows + half * LANES;
-    const uint32_t left = width > (uint32_t)(half * LANES) ? width - (uint32_t)(half * LANES) : 0;
-    return width == GRULET_BLOCK_ROWS ? _mm256_loadu_si256((const vi *)(const void *)at)
-                                      : _mm256_maskload_epi32(at, first_lanes(left));
-}
-
-KERNEL_INLINE vi one_group(const unsigned char *x)
-{
-    int32_t four;
-    memcpy(&four, x, sizeof four);
-    return _mm256_set1_epi32(four);
+    store_bytes((unsigned char *)operand + i, vi_add(level, _mm256_set1_epi32(128)));
 }
 
 /* One span of `planes` bytes a level: 256 high + low - 32768 (row sum), or level - 128 (row sum). */
@@ -65,14 +44,14 @@ KERNEL_INLINE void span_sums(float *sums, const unsigned char *weights, const un
 {
     vi low[6], high[6]; /* [set][half] */
     UNROLL for (int k = 0; k < 2 * sets; k++) {
-        const vi row_sum = load_rows(row_sums + (uint32_t)(k / 2) * width, k % 2, width);
+        const vi row_sum = load_part(row_sums + (uint32_t)(k / 2) * width, k % 2, width);
         low[k] = _mm256_sub_epi32(_mm256_setzero_si256(), _mm256_slli_epi32(row_sum, planes == 2 ? 15 : 7));
         high[k] = _mm256_setzero_si256();
     }
     for (; groups > 0; groups--, weights += GRULET_GROUP * width * (uint32_t)sets, x += GRULET_GROUP) {
         const vi first = one_group(x), second = planes == 2 ? one_group(x + stride) : first;
         UNROLL for (int k = 0; k < 2 * sets; k++) {
-            const vi w = load_rows(weights + (uint32_t)(k / 2) * GRULET_GROUP * width, k % 2, width);
+            const vi w = load_part(weights + (uint32_t)(k / 2) * GRULET_GROUP * width, k % 2, width);
             low[k] = DOT(low[k], second, w);
             KEEP_IN_REGISTER(low[k]);
             if (planes == 1) continue;
@@ -80,11 +59,9 @@ KERNEL_INLINE void span_sums(float *sums, const unsigned char *weights, const un
             KEEP_IN_REGISTER(high[k]);
         }
     }
-    UNROLL for (int k = 0; k < 2 * sets; k++) {
-        const vf sum = _mm256_cvtepi32_ps(planes == 2 ? vi_add(_mm256_slli_epi32(high[k], 8), low[k]) : low[k]);
-        float *to = sums + k / 2 * GRULET_BLOCK_ROWS + k % 2 * LANES;
-        vf_store(to, add ? vf_add(vf_load(to), sum) : sum);
-    }
+    UNROLL for (int k = 0; k < 2 * sets; k++)
+        put_span(sums + k / 2 * GRULET_BLOCK_ROWS + k % 2 * LANES,
+                 planes == 2 ? vi_add(vi_shift_left(high[k], 8), low[k]) : low[k], add);
 }
 
 KERNEL_INLINE void integer_sums(float *sums, const unsigned char *weights, const unsigned char *x, uint32_t inputs,
@@ -104,18 +81,25 @@ KERNEL_INLINE void integer_sums(float *sums, const unsigned char *weights, const
     }
 }
 
-KERNEL_INLINE void sum_int16(float *const *sums, const unsigned char *panel, const void *const *operands,
+KERNEL_INLINE void sum_int8_int16(float *const *sums, const unsigned char *panel, const void *const *operands,
                              const int frames, uint32_t inputs, uint32_t width, const int sets, const int32_t *row_sums)
 {
     (void)frames;
     integer_sums(sums[0], panel, operands[0], inputs, width, sets, row_sums, 2);
 }
 
-KERNEL_INLINE void sum_int8(float *const *sums, const unsigned char *panel, const void *const *operands, const int frames,
+KERNEL_INLINE void sum_int8_int8(float *const *sums, const unsigned char *panel, const void *const *operands, const int frames,
                             uint32_t inputs, uint32_t width, const int sets, const int32_t *row_sums)
 {
     (void)frames;
     integer_sums(sums[0], panel, operands[0], inputs, width, sets, row_sums, 1);
 }
+
+/* Words with zeros above them. */
+KERNEL_INLINE vi load_multipliers(const int8_t *multipliers, int part, uint32_t width)
+{
+    return vi_and(part_multipliers(multipliers, part, width), vi_set(0xFFFF));
+}
+#include "x86/grulet_vnni_int4.h"
 
 #include "grulet_kernel_body.h"

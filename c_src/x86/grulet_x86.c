@@ -37,7 +37,14 @@ static int has(uint32_t xcr0_bits, uint32_t leaf7_ebx, uint32_t leaf7_ecx)
     return (r[EBX] & leaf7_ebx) == leaf7_ebx && (r[ECX] & leaf7_ecx) == leaf7_ecx;
 }
 
-int grulet_x86_has_avx2(void) { return has(0x06, 1u << 5, 0); }
+/* EBX 5: AVX2; leaf 1, ECX 29: F16C, halves to floats. */
+int grulet_x86_has_avx2(void)
+{
+    uint32_t r[4];
+    if (!has(0x06, 1u << 5, 0)) return 0;
+    cpuid(1, 0, r);
+    return (r[ECX] & 1u << 29) != 0;
+}
 
 /* Leaf 7.1, EAX bit 4; leaf 7 itself says in EAX whether it has a 7.1. */
 int grulet_x86_has_avxvnni(void)

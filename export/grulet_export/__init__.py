@@ -10,9 +10,10 @@ from typing import Any
 
 from grulet_export.errors import ExportMismatch, UnsupportedGraph
 from grulet_export.exporting import export, verify
+from grulet_export.quality.result import Quality
 from grulet_export.report import Comparison, Report
 
-__all__ = ["Comparison", "ExportMismatch", "Report", "UnsupportedGraph", "export", "load_module", "verify"]
+__all__ = ["Comparison", "ExportMismatch", "Quality", "Report", "UnsupportedGraph", "export", "load_module", "verify"]
 
 
 def load_module(factory: str, checkpoint: str | None = None) -> Any:

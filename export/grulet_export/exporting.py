@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -18,7 +18,7 @@ from grulet.files import write_whole
 from grulet.frames import random_frames
 from grulet.kernel import version
 from grulet.model import Model, load
-from grulet.operators import AnyOperator, Program
+from grulet.operators import Program
 from grulet.progress import progress
 from grulet.reference import Reference
 from grulet_export.errors import ExportMismatch
@@ -27,7 +27,12 @@ from grulet_export.lower import lower
 from grulet_export.onnx_reading.layout import Imported
 from grulet_export.onnx_reading.read import read_onnx
 from grulet_export.onnx_running.runner import OnnxRunner
-from grulet_export.quantize import ACTIVATIONS, WEIGHTS
+from grulet_export.quality import Network, Request
+from grulet_export.quantization import mixing
+from grulet_export.quantization.calibration import Recordings, checked
+from grulet_export.quantization.picture import check_picture, picture
+from grulet_export.quantization.quantize import quantize
+from grulet_export.quantization.settings import Settings, check_formats_of_training, check_request
 from grulet_export.report import Comparison, Report
 
 if TYPE_CHECKING:
@@ -39,6 +44,9 @@ Constants: TypeAlias = Mapping[str, NDArray[Any]]
 #: The names of the runs in a report.
 TORCH, ONNXRUNTIME, FLOAT_ORACLE = "torch", "onnxruntime", "oracle, float weights"
 EXACT_ORACLE, ORACLE, KERNEL = "oracle, exact activations", "oracle", "C kernel"
+
+#: What a report says of the frames of a calibration.
+CALIBRATED = ("the frames are those of the calibration; on others the loss may be larger (verify takes others)",)
 
 #: Largest difference between two float32 runs that rounding explains: a share of how far the answers move over the
 #: frames, because a network may hide a mistake behind answers that hardly move, and a floor of some roundings (6e-8)
@@ -53,14 +61,22 @@ def export(
     path: Path_,
     *,
     example: Tensor | tuple[Tensor, ...] | None = None,
-    weights: str = "int8",
-    activations: str = "int16",
-    calibration: Array | None = None,
+    weights: str | Mapping[str, str] | None = None,
+    activations: str | None = None,
+    calibration: Recordings | None = None,
+    rounding: str | None = None,
+    mix: bool = False,
+    max_bytes: int | None = None,
+    max_loss: float | None = None,
+    mix_picture: Path_ | None = None,
     metadata: Mapping[str, Any] | None = None,
     constants: Constants | None = None,
     states: Mapping[str, str] | None = None,
     onnx: Path_ | None = None,
     onnx_step: Path_ | None = None,
+    report: Path_ | None = None,
+    metric: Callable[[Network], float] | None = None,
+    metric_name: str = "your metric",
     frames: int = 1000,
     seed: int = 0,
 ) -> Report:
@@ -69,19 +85,33 @@ def export(
     ``model``: a torch module, or an ONNX model (path, bytes or ModelProto).
     ``example``: one tensor per input of the torch module (docs/models.md says which modules need one); the module's
     attribute ``grulet_example`` takes its place.
-    ``weights``: "int8" (a scale per row) or "f32".  ``activations``: "int16" or "int8", what int8 weights multiply.
-    ``calibration``: typical frames (T, in) float32; fixes every operator's input range (otherwise each frame's own).
+    ``weights``: "int8" (the default), "int4", "f16" or "f32", or name of an operator -> format ("*": all others).
+    ``activations``: "int16" (the default) or "int8", what int8 and int4 weights multiply.
+    Layers of `grulet_export.qat` keep the formats and the integers of their training, and other layers of their module
+    are f32 where ``weights`` is left out.
+    ``calibration``: typical frames (T, in) float32, or several recordings of them: weights are then rounded so that
+    little is lost on what the model really sees.  ``rounding``: "plain", "fitted" (the default without calibration) or
+    "compensated" (with it).  ``mix``: choose every operator's format, with the least loss in a file of ``max_bytes`` or
+    with the smallest file within ``max_loss`` (RMS error of the answers over their RMS);
+    ``mix_picture``: also draw what there was to choose from (.png, .svg or .pdf; needs matplotlib).
+    docs/quantization.md explains.
     ``metadata``: JSON-like, copied into the file beside the module's own ``grulet_metadata`` (torch modules only).
     ``constants``: arrays for inputs of an ONNX model that are weights.  ``states``: name of an input -> name of the
     output that holds it for the next frame, for a model of one frame whose states are not those of a GRU, LSTM or RNN.
     ``onnx``, ``onnx_step``: also write the ONNX model for whole sequences, and for one frame with state in and out.
-    ``frames``, ``seed``: how many random frames the proof runs over; with ``calibration``, those frames are used.
+    ``report``: also write what quantization did as an HTML page with pictures (needs matplotlib), measured on the
+    frames of the calibration or random ones.  ``metric(network)``: a measure of yours, for float and quantized weights;
+    ``network(frames)`` gives the answers to a recording (T, in), from the initial state.  With either, the result's
+    ``quality`` has the same as data.
+    ``frames``, ``seed``: how many random frames the proof runs over; with ``calibration``, the first of those instead.
 
     torch and onnxruntime, onnxruntime and the numpy oracle, the oracle and the C kernel are compared before anything is
     written; `ExportMismatch` if they disagree, `UnsupportedGraph` for a model that grulet cannot run.
     """
-    _check_choice("weights", weights, WEIGHTS)
-    _check_choice("activations", activations, ACTIVATIONS)
+    settings = Settings(weights or "int8", activations or "int16", rounding)
+    check_request(weights, calibration is not None, rounding, mix, max_bytes, max_loss)
+    check_picture(mix, mix_picture)
+    wanted = Request.of(report, metric, metric_name)
     if frames < 1:
         raise GruletError(f"frames must be at least 1, not {frames}")
     module = None
@@ -105,22 +135,48 @@ def export(
     if module is not None:
         imported = replace(imported, notes=module.notes_with(imported.notes))
     graph = imported.graph
+    if module is not None and module.trained:
+        trained, unplaced = module.trained_nodes(graph)
+        check_formats_of_training(trained, weights, activations)
+        settings = replace(settings, weights=weights or "f32", trained=trained)
+        imported = replace(imported, notes=imported.notes + unplaced)
     step = module.step_form(graph) if module is not None and onnx_step is not None else b""
     runner = OnnxRunner(source, imported)
-    frames_in = runner.held(_frames(graph, calibration, frames, seed))
-    float_program = lower(graph, weights="f32", activations="f32", peaks={}, exporter=_exporter())
-    peaks = _peaks(float_program, calibration) if calibration is not None and weights == "int8" else {}
-    program = lower(graph, weights=weights, activations=activations, peaks=peaks, exporter=_exporter())
+    calibrated = None if calibration is None else checked(graph, calibration)
+    given = None if calibrated is None else np.concatenate(calibrated.recordings)[:frames]
+    frames_in = runner.held(_frames(graph, given, frames, seed))
+    if calibrated is not None:
+        calibrated = replace(calibrated, recordings=tuple(map(runner.held, calibrated.recordings)))
+        imported = replace(imported, notes=imported.notes + calibrated.notes)
+    float_program = lower(graph, exporter=_exporter())
+    mixture = None
+    if mix:
+        mixture, quantized = mixing.mix(graph, settings, calibrated, max_bytes, max_loss, _exporter())
+        imported = replace(imported, notes=imported.notes + mixture.notes)
+    else:
+        quantized = quantize(graph, settings, calibrated)
+    program = lower(graph, quantized, exporter=_exporter())
     data = grulet_format.write(program)
     answers = None if module is None else module.run(imported, frames_in)
-    report = _prove(str(path), source, imported, runner, float_program, data, frames_in, answers)
+    proof = _prove(str(path), source, imported, runner, float_program, data, frames_in, answers)
+    answer = wanted.answer(
+        str(path),
+        float_program,
+        program,
+        None if calibrated is None else calibrated.recordings,
+        trade_off=() if mixture is None else mixture.trade_off,
+        notes=CALIBRATED[: calibrated is not None],
+    )
 
     if onnx is not None:
         write_whole(onnx, source)
     if onnx_step is not None:
         write_whole(onnx_step, step)
+    answer.write()
+    if mixture is not None and mix_picture is not None:
+        write_whole(mix_picture, picture(mixture, Path(mix_picture).suffix))
     write_whole(path, data)
-    return report
+    return replace(proof, mixture=mixture, quality=answer.quality)
 
 
 def verify(
@@ -130,13 +186,17 @@ def verify(
     constants: Constants | None = None,
     states: Mapping[str, str] | None = None,
     input: Array | None = None,
+    report: Path_ | None = None,
+    metric: Callable[[Network], float] | None = None,
+    metric_name: str = "your metric",
     frames: int = 1000,
     seed: int = 0,
 ) -> Report:
     """Compare the `.grulet` file at ``path`` with an ONNX model, over ``input`` (T, in) or random frames.
 
-    ``constants``, ``states``: as for `export`.
+    ``constants``, ``states``, ``report``, ``metric``: as for `export`; the report is over ``input`` or random frames.
     """
+    wanted = Request.of(report, metric, metric_name)
     if isinstance(onnx, ModelProto):
         source = onnx.SerializeToString(deterministic=True)
     else:
@@ -150,19 +210,18 @@ def verify(
         raise FormatError(
             f"{path} is not made from this ONNX model: it has {ours[0]} -> {ours[1]}, not {ports[0]} -> {ports[1]}"
         )
-    float_program = lower(graph, weights="f32", activations="f32", peaks={}, exporter=_exporter())
+    float_program = lower(graph, exporter=_exporter())
     runner = OnnxRunner(source, imported)
     given = runner.held(_frames(graph, input, frames, seed))
-    return _prove(str(path), source, imported, runner, float_program, _read(path), given, None)
+    data = _read(path)
+    proof = _prove(str(path), source, imported, runner, float_program, data, given, None)
+    answer = wanted.answer(str(path), float_program, grulet_format.read(data), input)
+    answer.write()
+    return replace(proof, quality=answer.quality)
 
 
 def _exporter() -> str:
     return f"grulet {version()}"
-
-
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise GruletError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
 
 
 def _read(path: Path_) -> bytes:
@@ -183,18 +242,6 @@ def _frames(graph: Graph, given: Array | None, count: int, seed: int) -> Array:
     if len(given) == 0 or not np.isfinite(given).all():
         raise FrameError("the frames are empty" if len(given) == 0 else "the frames hold a NaN or an infinity")
     return given
-
-
-def _peaks(program: Program, frames: Array) -> dict[str, float]:
-    """The largest magnitude that every operator's input reaches on the calibration frames."""
-    peaks: dict[str, float] = {}
-
-    def observe(op: AnyOperator, x: Array) -> None:
-        peaks[op.name] = max(peaks.get(op.name, 0.0), float(np.abs(x).max()))
-
-    oracle = Reference(program, observe=observe)
-    _run_shown("calibrate", oracle, frames)
-    return {name: peak for name, peak in peaks.items() if peak >= float(grulet_format.SILENCE)}
 
 
 def _run_shown(title: str, oracle: Reference, frames: Array) -> Array:
@@ -229,7 +276,7 @@ def _prove(
     runs[KERNEL] = model.stream().run_vector(frames)
     pairs = [(TORCH, ONNXRUNTIME)] if torch_answers is not None else []
     pairs += [(ONNXRUNTIME, FLOAT_ORACLE), (ONNXRUNTIME, KERNEL)]
-    if any(op.weights == "int8" for op in model.ops):
+    if any(op.activations != "f32" for op in model.ops if op.weights != "none"):
         exact = Reference(program, exact_activations=True)
         runs[EXACT_ORACLE] = _run_shown("exact activations", exact, frames)
         pairs += [(FLOAT_ORACLE, EXACT_ORACLE), (EXACT_ORACLE, ORACLE)]

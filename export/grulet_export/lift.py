@@ -10,6 +10,7 @@ import numpy as np
 from grulet import operators
 from grulet.format import LEVELS
 from grulet.operators import NONE, Matrix, Operator, Program
+from grulet.weights import QUANTIZED
 from grulet_export import graph as nodes_of
 from grulet_export.graph import Array, Graph, Node, Port
 
@@ -41,12 +42,12 @@ def _place(op: Operator) -> _Place:
 
 def _floats(matrix: Matrix, level: float = 1.0) -> Array:
     """(..., inputs) float32; ``level``: what a recurrent matrix's scale holds of the state's format."""
-    values = np.asarray(matrix.values, np.float32)
+    values = np.asarray(matrix.values if matrix.scale is None else matrix.integers, np.float32)
     return values if matrix.scale is None else values * (matrix.scale / np.float32(level))[..., None]
 
 
 def _recurrent(op: operators.Cell) -> Array:
-    return _floats(op.recurrent_matrix, 1.0 / LEVELS[op.activations] if op.weights == "int8" else 1.0)
+    return _floats(op.recurrent_matrix, 1.0 / LEVELS[op.activations] if op.weights in QUANTIZED else 1.0)
 
 
 def _gru(program: Program, op: operators.Gru, place: _Place) -> list[Node]:

@@ -1,9 +1,9 @@
-"""From the float graph to the program of the file: fuse, order, place the values in the arena, round the weights."""
+"""From the float graph to the program of the file: fuse, order, place the values in the arena, place the weights."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from grulet.operators import NONE, AnyOperator, Program, Value
 from grulet_export import graph as nodes_of
 from grulet_export.canonical import Names
 from grulet_export.graph import Activation, Array, Concat, Dense, Graph, Node, width_of
-from grulet_export.quantize import quantize_matrix
+from grulet_export.quantization.node import Cell, QuantizedNode, Weighted, in_floats
 from grulet_export.schedule import schedule
 
 _VALUE_ALIGN = 16  # float32 elements: 64 bytes
@@ -23,30 +23,9 @@ _VALUE_ALIGN = 16  # float32 elements: 64 bytes
 _FUSED = ("relu", "leaky_relu", "sigmoid", "tanh", "softmax")
 
 
-@dataclass(frozen=True)
-class _Formats:
-    """How weights are stored: what an operator's matrices and its activations become."""
-
-    weights: str
-    activations: str
-    peaks: Mapping[str, float]
-
-    def peak(self, node: Node) -> float:
-        """Return the static range of a node's input; 0: each frame's own."""
-        if self.weights != "int8":
-            return 0.0
-        known = getattr(node, "input_range", 0.0)
-        return self.peaks.get(node.name, known)
-
-    @property
-    def level(self) -> str | None:
-        """The format of the activations, whose level a recurrent matrix holds; None for float weights."""
-        return None if self.weights == "f32" else self.activations
-
-
-def lower(graph: Graph, *, weights: str, activations: str, peaks: Mapping[str, float], exporter: str) -> Program:
-    """Make the program.  ``peaks``: operator name -> static range of its input; absent: each frame's own."""
-    formats = _Formats(weights, activations if weights == "int8" else "f32", peaks)
+def lower(graph: Graph, quantized: Mapping[str, QuantizedNode] | None = None, *, exporter: str = "") -> Program:
+    """Make the program.  ``quantized``: node name -> its weights as the file stores them; absent: float32."""
+    quantized = quantized or {}
     functions, fused = _fuse(graph)
     order = schedule(_in_pairs(fused))
     nodes = [node for node, _, _ in order]
@@ -56,7 +35,7 @@ def lower(graph: Graph, *, weights: str, activations: str, peaks: Mapping[str, f
     values, arena_floats = _plan(graph, nodes)
     readers = {node.state: o for o, node in enumerate(nodes) if isinstance(node, nodes_of.StateRead)}
     made = tuple(
-        _operator(node, index, formats, functions.get(node.name), readers, loop, reverse)
+        _operator(node, index, quantized.get(node.name), functions.get(node.name), readers, loop, reverse)
         for node, loop, reverse in order
     )
     return Program(
@@ -143,7 +122,7 @@ def _floats(array: Array) -> Array:
 def _operator(
     node: Node,
     index: Mapping[str, int],
-    formats: _Formats,
+    quantized: QuantizedNode | None,
     fused: Activation | None,
     readers: Mapping[str, int],
     loop: int,
@@ -152,42 +131,29 @@ def _operator(
     """Make one operator of the file."""
     source = [index[value] for value in node.inputs]
 
-    def cell(bias: Array) -> tuple[Any, ...]:
-        assert isinstance(node, nodes_of.Gru | nodes_of.Lstm | nodes_of.Rnn)
-        return (
-            formats.weights,
-            formats.activations,
-            quantize_matrix(node.input_weights, formats.weights),
-            quantize_matrix(node.recurrent_weights, formats.weights, recurrent_activations=formats.level),
-            _floats(bias),
-            _floats(node.initial_state),
-            formats.peak(node),
-        )
+    def weights(node: Weighted) -> QuantizedNode:
+        return quantized or in_floats(node)
 
-    def gru() -> tuple[Any, ...]:
-        assert isinstance(node, nodes_of.Gru)
-        (bz, br, bxn), (hz, hr, bhn) = node.input_bias, node.recurrent_bias
-        return cell(np.stack([bz + hz, br + hr, bxn, bhn]))
+    def cell(node: Cell) -> tuple[Any, ...]:
+        it = weights(node)
+        return it.weights, it.activations, *it.matrices, it.bias, _floats(node.initial_state), it.input_peak
 
-    def dense() -> tuple[Any, ...]:
-        assert isinstance(node, Dense)
-        weights, activations = ("f32", "f32") if node.exact else (formats.weights, formats.activations)
+    def dense(node: Dense) -> tuple[Any, ...]:
+        it = weights(node)
         function, alpha = (fused.function, fused.alpha) if fused else ("none", 0.0)
-        matrix = quantize_matrix(node.weights[None], weights)
-        peak = formats.peak(node) if weights == "int8" else 0.0
-        return weights, activations, matrix, _floats(node.bias[None]), function, alpha, peak
+        return it.weights, it.activations, *it.matrices, it.bias, function, alpha, it.input_peak
 
-    def embedding() -> tuple[Any, ...]:
-        assert isinstance(node, nodes_of.Embedding)
-        table = quantize_matrix(node.table[None], formats.weights)
-        scale = None if table.scale is None else table.scale[0]
-        return formats.weights, operators.Matrix(table.values[0], scale)
+    def embedding(node: nodes_of.Embedding) -> tuple[Any, ...]:
+        it = weights(node)
+        (table,) = it.matrices  # one set
+        scale, multipliers = (None if part is None else part[0] for part in (table.scale, table.multipliers))
+        return it.weights, operators.Matrix(table.values[0], scale, multipliers)
 
     made: Mapping[type[Node], tuple[type[operators.Operator], Callable[[Any], tuple[Any, ...]]]] = {
-        nodes_of.Gru: (operators.Gru, lambda n: gru()),
-        nodes_of.Lstm: (operators.Lstm, lambda n: cell(n.bias)),
-        nodes_of.Rnn: (operators.Rnn, lambda n: cell(n.bias)),
-        Dense: (operators.Dense, lambda n: dense()),
+        nodes_of.Gru: (operators.Gru, cell),
+        nodes_of.Lstm: (operators.Lstm, cell),
+        nodes_of.Rnn: (operators.Rnn, cell),
+        Dense: (operators.Dense, dense),
         nodes_of.Depthwise: (operators.Depthwise, lambda n: (_floats(n.weights), _floats(n.bias))),
         nodes_of.History: (operators.History, lambda n: (n.taps, n.dilation)),
         Activation: (operators.Activation, lambda n: (n.function, n.alpha, n.beta, n.size)),
@@ -197,7 +163,7 @@ def _operator(
         Concat: (operators.Concat, lambda n: (source[1],)),
         nodes_of.Slice: (operators.Slice, lambda n: (n.first,)),
         nodes_of.Select: (operators.Select, lambda n: (np.asarray(n.indices, np.uint32),)),
-        nodes_of.Embedding: (operators.Embedding, lambda n: embedding()),
+        nodes_of.Embedding: (operators.Embedding, embedding),
         nodes_of.LayerNorm: (
             operators.LayerNorm,
             lambda n: (_floats(n.scale), _floats(n.shift), max(float(SILENCE), float(np.float32(n.epsilon)))),

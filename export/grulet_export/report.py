@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from grulet_export.graph import Array
+from grulet_export.quality.result import Quality
+from grulet_export.quantization.mixing import Mixture
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,8 @@ class Report:
     frames: int
     comparisons: tuple[Comparison, ...]
     notes: tuple[str, ...] = ()  # what the conversion decided
+    mixture: Mixture | None = None  # what `mix` chose, and from what
+    quality: Quality | None = None  # what quantization did, where a report or a metric was asked for
 
     def between(self, left: str, right: str) -> tuple[Comparison, ...]:
         """Comparisons of two runs by name, one per output."""
@@ -75,7 +79,7 @@ class Report:
 
     def as_json(self) -> dict[str, Any]:
         """For ``--json``."""
-        return asdict(self)
+        return asdict(self) | {"quality": None if self.quality is None else self.quality.as_json()}
 
     def __str__(self) -> str:
         lines = [
@@ -88,5 +92,6 @@ class Report:
             *map(str, self.comparisons),
             *([""] if self.notes else []),
             *(f"note: {note}" for note in self.notes),
+            *([] if self.quality is None else ["", str(self.quality)]),
         ]
         return "\n".join(lines)

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from grulet.errors import FormatError
 from grulet.operators import (
@@ -47,20 +46,29 @@ from grulet.operators import (
     StateWrite,
     Text,
     Value,
-    initial_state,
     state_floats,
 )
 from grulet.tables import ALIGN, HEADER, MAX_RECORDS, OP, PORT, STATE, VALUE, Tables, tables_of
+from grulet.weights import (
+    PANELS,
+    QUANTIZED,
+    Cursor,
+    block_bytes,
+    padded,
+    read_blocks,
+    read_table,
+    round_up,
+    table_bytes,
+    to_bytes,
+)
 
 MAGIC = b"\x89GRULET\n"
 VERSION = 1
-BLOCK_ROWS = 16
-GROUP = 4  # inputs
-SPAN = 512  # inputs whose integer products are summed exactly in int32
 MAX_WIDTH = 65536
+MAX_FLOATS = 2**28  # of a stream's state
 SILENCE = np.float32(2.0**-100)  # an input peak below this counts as silence
 
-WEIGHTS = ("none", "f32", "int8")
+WEIGHTS = ("none", "f32", "int8", "int4", "f16")
 ACTIVATIONS = ("f32", "int16", "int8")
 LEVELS = {"int16": 32767, "int8": 127}
 FUNCTIONS = (
@@ -69,153 +77,26 @@ FUNCTIONS = (
 )  # fmt: skip
 CLASSES = {number: kind for kind, (number, _) in KINDS.items()}
 
-#: How the sets of rows of an operator with blocks of weights lie: sets of one panel each, and rows of biases.
-PANELS: dict[type[Operator], tuple[tuple[int, ...], int]] = {
-    Gru: ((3,), 4),
-    Lstm: ((3, 1), 4),
-    Rnn: ((1,), 1),
-    Dense: ((1,), 1),
-}
 
-
-# ---- weight blocks ------------------------------------------------------------------------------------------------
-
-
-def _round_up(n: int, to: int) -> int:
-    return (n + to - 1) // to * to
-
-
-def blocks(units: int) -> list[tuple[int, int]]:
-    """(first row, stored width) of every block: 16 rows, the last rounded up to a multiple of 4."""
-    return [(row, min(BLOCK_ROWS, _round_up(units - row, GROUP))) for row in range(0, units, BLOCK_ROWS)]
-
-
-def _rows(array: NDArray[Any], first: int, width: int) -> NDArray[Any]:
-    """Rows ``first .. first + width`` of axis 1, zero-padded."""
-    part = array[:, first : first + width]
-    padding = [(0, 0)] * array.ndim
-    padding[1] = (0, width - part.shape[1])
-    return np.pad(part, padding)
-
-
-def _bytes(array: NDArray[Any]) -> bytes:
-    """Little-endian, whatever this machine is."""
-    return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
-
-
-def _padded(data: bytes) -> bytes:
-    return data + bytes(-len(data) % ALIGN)
-
-
-def _by_panel(array: NDArray[Any], sets: tuple[int, ...]) -> list[NDArray[Any]]:
-    """Axis 0, the sets, cut into those of each panel."""
-    return np.split(array, np.cumsum(sets)[:-1])
-
-
-def _panel(rows: NDArray[Any], quantized: bool) -> bytes:
-    """int8: [group][set][row][4 inputs]; float32: [group][set][4 inputs][row]; zero-padded to 64 bytes."""
-    sets, width, inputs = rows.shape
-    rows = np.pad(rows, ((0, 0), (0, 0), (0, -inputs % GROUP)))
-    grouped = rows.reshape(sets, width, -1, GROUP)
-    return _padded(_bytes(grouped.transpose((2, 0, 1, 3) if quantized else (2, 0, 3, 1))))
-
-
-def _row_sums(rows: NDArray[Any]) -> bytes:
-    """int32 [span][set][row]: sums of the weights of each span of 512 inputs."""
-    spans = [rows[:, :, at : at + SPAN].sum(axis=2, dtype=np.int32) for at in range(0, rows.shape[2], SPAN)]
-    return _bytes(np.stack(spans))
-
-
-def _block(op: Cell | Dense, first: int, width: int) -> bytes:
-    """Panels, scales, biases, row sums of ``width`` rows; zero-padded to 64 bytes."""
-    sets, _ = PANELS[type(op)]
-    panels = [part for matrix in op.matrices for part in _by_panel(_rows(matrix.values, first, width), sets)]
-    scales = [_rows(matrix.scale, first, width) for matrix in op.matrices if matrix.scale is not None]
-    parts = [_panel(rows, bool(scales)) for rows in panels]
-    parts += map(_bytes, scales)
-    parts.append(_bytes(_rows(op.bias, first, width)))
-    parts += [_row_sums(rows) for rows in panels if scales]
-    return _padded(b"".join(parts))
+# ---- weights ---------------------------------------------------------------------------------------------------------
 
 
 def weight_data(op: AnyOperator) -> bytes:
     """What an operator keeps in the data section, in the order in which a step reads it."""
     match op:
         case Cell() | Dense():
-            return b"".join(_block(op, first, width) for first, width in blocks(op.bias.shape[1]))
+            return block_bytes(op)
         case Affine() | LayerNorm():
-            return _padded(_bytes(op.scale) + _bytes(op.shift))
+            return padded(to_bytes(op.scale) + to_bytes(op.shift))
         case PRelu():
-            return _padded(_bytes(op.slopes))
+            return padded(to_bytes(op.slopes))
         case Select():
-            return _padded(_bytes(op.indices))
+            return padded(to_bytes(op.indices))
         case Depthwise():
-            return _padded(_bytes(op.taps) + _bytes(op.bias))
+            return padded(to_bytes(op.taps) + to_bytes(op.bias))
         case Embedding():
-            scale = b"" if op.table.scale is None else _padded(_bytes(op.table.scale))
-            return _padded(_bytes(op.table.values)) + scale
+            return table_bytes(op.table, op.weights)
     return b""
-
-
-class _Cursor:
-    """Reads arrays off the data of an operator."""
-
-    def __init__(self, data: memoryview) -> None:
-        self.data = data
-        self.at = 0
-
-    def take(self, dtype: str, *shape: int) -> NDArray[Any]:
-        count = int(np.prod(shape, dtype=np.int64))
-        size = count * np.dtype(dtype).itemsize
-        if self.at + size > len(self.data):
-            raise FormatError("the weights of an operator end outside the data section")
-        array = np.frombuffer(self.data, dtype, count, self.at).reshape(shape)
-        self.at += size
-        return array
-
-    def align(self) -> None:
-        self.at = _round_up(self.at, ALIGN)
-
-
-def _read_panel(cursor: _Cursor, sets: int, width: int, inputs: int, quantized: bool) -> NDArray[Any]:
-    groups = _round_up(inputs, GROUP) // GROUP
-    if quantized:
-        panel = cursor.take("i1", groups, sets, width, GROUP).transpose(1, 2, 0, 3)
-    else:
-        panel = cursor.take("<f4", groups, sets, GROUP, width).transpose(1, 3, 0, 2)
-    cursor.align()
-    return panel.reshape(sets, width, groups * GROUP)[:, :, :inputs]
-
-
-def _read_blocks(
-    data: memoryview, kind: type[Operator], units: int, inputs: tuple[int, ...], quantized: bool
-) -> tuple[list[Matrix], Floats]:
-    """Undo `_block`: matrices and biases of an operator whose matrices have the given numbers of inputs."""
-    panels, biases = PANELS[kind]
-    sets = sum(panels)
-    cursor = _Cursor(data)
-    values: list[list[NDArray[Any]]] = [[] for _ in inputs]
-    scales: list[list[NDArray[Any]]] = [[] for _ in inputs]
-    bias: list[NDArray[Any]] = []
-    for _, width in blocks(units):
-        for m, n in enumerate(inputs):
-            values[m].append(np.concatenate([_read_panel(cursor, part, width, n, quantized) for part in panels]))
-        if quantized:
-            for m in range(len(inputs)):
-                scales[m].append(cursor.take("<f4", sets, width))
-        bias.append(cursor.take("<f4", biases, width))
-        if quantized:
-            for n in inputs:
-                cursor.take("<i4", _round_up(n, SPAN) // SPAN, sets, width)
-        cursor.align()
-    matrices = [
-        Matrix(
-            np.ascontiguousarray(np.concatenate(values[m], axis=1)[:, :units]),
-            np.ascontiguousarray(np.concatenate(scales[m], axis=1)[:, :units]) if quantized else None,
-        )
-        for m in range(len(inputs))
-    ]
-    return matrices, np.ascontiguousarray(np.concatenate(bias, axis=1)[:, :units])
 
 
 # ---- writing --------------------------------------------------------------------------------------------------------
@@ -285,7 +166,7 @@ def write(program: Program) -> bytes:
     owners = [o for o, op in enumerate(program.operators) if state_floats(program, op)]
     tables = HEADER.size + PORT.size * (len(program.inputs) + len(program.outputs))
     tables += OP.size * len(program.operators) + STATE.size * len(owners) + VALUE.size * len(program.values)
-    data_start = _round_up(tables + len(text), ALIGN)
+    data_start = round_up(tables + len(text), ALIGN)
 
     data = bytearray()
     ops = []
@@ -298,13 +179,14 @@ def write(program: Program) -> bytes:
     states = []
     floats = 0
     for o in owners:
-        values = initial_state(program, program.operators[o])
-        initial = 0
-        if values.any():
+        op, width, initial = program.operators[o], state_floats(program, program.operators[o]), 0
+        if floats + width > MAX_FLOATS:
+            raise FormatError(f"the states up to that of '{op.name}' have {floats + width} floats; at most 2^28 can be")
+        if isinstance(op, Cell | StateRead) and op.initial_state.any():
             initial = data_start + len(data)
-            data += _padded(_bytes(values))
-        states.append(STATE.pack(o, floats, len(values), initial))
-        floats += len(values)
+            data += padded(to_bytes(op.initial_state))
+        states.append(STATE.pack(o, floats, width, initial))
+        floats += width
 
     file_bytes = data_start + len(data)
     if file_bytes > 0x7FFFFFFF:
@@ -358,13 +240,18 @@ class _Record:
             raise FormatError(f"{self.where} has an unknown kind, format, function or value")
         self.kind = CLASSES[kind]
         self.weights, self.activations, self.function = WEIGHTS[weights], ACTIVATIONS[activations], FUNCTIONS[function]
-        if self.kind is not StateRead and self.input >= values:
+        wrong_input = self.input != NONE if self.kind is StateRead else self.input >= values
+        if wrong_input:
             raise FormatError(f"{self.where} has an unknown kind, format, function or value")
         inputs = 0 if self.kind is StateRead else tables.values[self.input][1]
         widths = self.units == tables.values[self.output][1] and self.inputs == inputs
         read = self.kind is StateRead or 0 < inputs <= MAX_WIDTH
         if not widths or not read or not 0 < self.units <= MAX_WIDTH:
             raise FormatError(f"{self.where} does not fit the widths of its values")
+        if (self.weights == "none") == (self.kind in PANELS or self.kind is Embedding):
+            raise FormatError(f"{self.where} has {self.weights} weights, which its kind does not allow")
+        if (self.kind in PANELS and self.weights in QUANTIZED) != (self.activations in LEVELS):
+            raise FormatError(f"{self.where} has {self.activations} activations, which do not go with its weights")
         if self.kind is History and self.units < 2 * self.inputs:
             raise FormatError(f"{self.where} looks back less than one frame")
 
@@ -378,19 +265,19 @@ class _Record:
     def initial(self, view: memoryview, *shape: int) -> Floats:
         """What its state starts from."""
         start = self.state_record[3]
-        return _Cursor(view[start:]).take("<f4", *shape).copy() if start else np.zeros(shape, np.float32)
+        return Cursor(view[start:]).take("<f4", *shape).copy() if start else np.zeros(shape, np.float32)
 
 
 def _fields(record: _Record, view: memoryview) -> tuple[Any, ...]:
     """The fields of an operator's class behind name, input and output, in its order."""
     units, inputs = record.units, record.inputs
-    cursor = _Cursor(view[record.data : record.data + record.data_bytes])
+    cursor = Cursor(view[record.data : record.data + record.data_bytes])
 
     def floats(*shape: int) -> Floats:
         return cursor.take("<f4", *shape).copy()
 
     def blocks_of(*widths: int) -> tuple[list[Matrix], Floats]:
-        return _read_blocks(cursor.data, record.kind, units, widths, record.weights == "int8")
+        return read_blocks(cursor.data, record.kind, units, widths, record.weights)
 
     def cell(*state: int) -> tuple[Any, ...]:
         matrices, bias = blocks_of(inputs, units)
@@ -401,10 +288,7 @@ def _fields(record: _Record, view: memoryview) -> tuple[Any, ...]:
         return record.weights, record.activations, matrix, bias, record.function, record.alpha, record.beta
 
     def embedding() -> tuple[Any, ...]:
-        quantized, rows, width = record.weights == "int8", record.parameter, units // max(1, inputs)
-        values = cursor.take("i1" if quantized else "<f4", rows, width).copy()
-        cursor.align()
-        return record.weights, Matrix(values, floats(rows) if quantized else None)
+        return record.weights, read_table(cursor.data, record.parameter, units // max(1, inputs), record.weights)
 
     made: dict[type[Operator], Callable[[], tuple[Any, ...]]] = {
         Gru: lambda: cell(units),

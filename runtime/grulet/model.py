@@ -109,13 +109,14 @@ class Model:
         from grulet.format import ACTIVATIONS, CLASSES, FUNCTIONS, WEIGHTS
         from grulet.operators import KINDS
         from grulet.parts import OperatorInfo
+        from grulet.weights import row_bytes
 
         made = []
         for name, record in zip(self._tables.names, self._tables.records, strict=True):
             kind, weights, inputs, units = KINDS[CLASSES[record[0]]][1], WEIGHTS[record[4]], record[6], record[7]
             read = record[13]
             if kind == "embedding":
-                read = units * (1 if weights == "int8" else 4)
+                read = inputs * row_bytes(units // inputs, weights)
             activations, function = ACTIVATIONS[record[5]], FUNCTIONS[record[8]]
             made.append(OperatorInfo(name, kind, inputs, units, weights, activations, function, read, record[14]))
         return tuple(made)
@@ -168,14 +169,15 @@ class Model:
             f"{4 * self.state_floats:,} of state; {self.parameters:,} parameters",
             *([f"runs     whole sequences: {self.needs_sequence}"] if self.needs_sequence else []),
             f"from     {self.exporter}, ONNX sha256 {self.source_sha256[:16]}",
-            f"{'operator':<24} {'kind':<18} {'size':>13}  {'weights':<7} {'activations':<11} {'bytes':>10}",
+            f"{'operator':<24} {'kind':<18} {'size':>13}  {'weights':<7} {'bits':>4} {'activations':<11} {'bytes':>10}",
         ]
         for op in self.ops:
             kind = op.kind if op.function == "none" else f"{op.kind} + {op.function}"
             kind = op.function if op.kind in ("activation", "binary") else kind
+            bits = f"{op.weight_bits:g}" if op.weight_bits else ""
             lines.append(
                 f"{op.name:<24} {kind:<18} {f'{op.inputs} -> {op.units}':>13}  "
-                f"{op.weights:<7} {op.activations:<11} {op.weight_bytes:>10,}"
+                f"{op.weights:<7} {bits:>4} {op.activations:<11} {op.weight_bytes:>10,}"
             )
         return "\n".join(lines)
 

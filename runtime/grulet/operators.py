@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 NONE = 0xFFFFFFFF
+WEIGHT_GROUP = 32  # inputs that share a multiplier in an int4 row
 
 Floats: TypeAlias = NDArray[np.float32]
 
@@ -38,15 +39,34 @@ class Port:
 
 @dataclass(frozen=True)
 class Matrix:
-    """Weights of one operand.
+    """Weights of one operand, (sets, units, inputs).  A table of embeddings has no sets: (rows, width).
 
-    ``values``: (sets, units, inputs), float32, or int8 in [-127, 127] with ``scale`` (sets, units) float32; an int8
-    weight means ``values * scale``, where a recurrent matrix's scale already holds the level of the hidden state
-    (1 / 32767 or 1 / 127).  A table of embeddings has no sets: (rows, width) and (rows,).
+    ==========  =============================  ===========================  ===============================
+    format      ``values``                     ``scale`` (sets, units)      ``multipliers``
+    ==========  =============================  ===========================  ===============================
+    ``f32``     float32                        None                         None
+    ``f16``     float16, finite                None                         None
+    ``int8``    int8 in [-127, 127]            float32, not negative        None
+    ``int4``    int8 in [-8, 7]                float32, not negative        int8 in [-15, 15], (sets, units,
+                                                                            groups of 32 inputs)
+    ==========  =============================  ===========================  ===============================
+
+    An int8 weight means ``values * scale``, an int4 weight ``values * multipliers[its group] * scale``.  The scale of a
+    recurrent matrix already holds the level of the hidden state (1 / 32767 or 1 / 127).
     """
 
-    values: NDArray[np.float32] | NDArray[np.int8]
+    values: NDArray[np.float32] | NDArray[np.float16] | NDArray[np.int8]
     scale: Floats | None = None
+    multipliers: NDArray[np.int8] | None = None
+
+    @property
+    def integers(self) -> NDArray[np.int8]:
+        """What the products of int8 and int4 weights are made of: ``values``, times their group's multiplier."""
+        values = self.values.astype(np.int8)
+        if self.multipliers is None:
+            return values
+        each = np.repeat(self.multipliers, WEIGHT_GROUP, axis=-1)[..., : values.shape[-1]]
+        return np.asarray(values * each, np.int8)
 
 
 @dataclass(frozen=True)
@@ -71,8 +91,8 @@ class Cell(Operator):
     ``input_peak``: the static range of a quantized input, 0 for each frame's own largest magnitude.
     """
 
-    weights: str  # f32, int8
-    activations: str  # f32, int16, int8
+    weights: str  # f32, f16, int8, int4
+    activations: str  # f32 of f32 and f16 weights; int16 or int8
     input_matrix: Matrix
     recurrent_matrix: Matrix
     bias: Floats
@@ -107,7 +127,7 @@ class Rnn(Cell):
 class Dense(Operator):
     """``function(matrix @ x + bias)``; ``bias`` (1, units), ``matrix.values`` (1, units, inputs)."""
 
-    weights: str
+    weights: str  # as of a `Cell`
     activations: str
     matrix: Matrix
     bias: Floats
@@ -179,7 +199,7 @@ class Select(Operator):
 class Embedding(Operator):
     """Rows of ``table``, one for each token of the input."""
 
-    weights: str  # f32, int8
+    weights: str  # f32, f16, int8, int4
     table: Matrix
 
 

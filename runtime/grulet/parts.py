@@ -34,11 +34,16 @@ class OperatorInfo:
     kind: str  # gru, lstm, rnn, dense, ...: `grulet.operators.KINDS`
     inputs: int
     units: int
-    weights: str  # none, f32, int8
+    weights: str  # none, f32, int8, int4, f16
     activations: str  # f32, int16, int8
     function: str  # none, relu, ...
     weight_bytes: int  # that one step reads; of an embedding only the rows it looks up
     parameter: int = 0  # by kind: rows of an embedding, size of a layer norm, ...
+
+    @property
+    def weight_bits(self) -> float:
+        """Bits of a weight in the file, of int4 with its share of a multiplier; scales and padding are not counted."""
+        return {"none": 0.0, "f32": 32.0, "f16": 16.0, "int8": 8.0, "int4": 4.25}[self.weights]
 
     @property
     def parameters(self) -> int:

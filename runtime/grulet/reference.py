@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from grulet import format as grulet_format
 from grulet.errors import FrameError
-from grulet.format import GROUP, LEVELS, SILENCE, SPAN
+from grulet.format import LEVELS, SILENCE
 from grulet.functions import above, affine, apply_binary, apply_function, below, finite, layer_norm, sigmoid, tanh
 from grulet.operators import (
     Activation,
@@ -45,6 +45,7 @@ from grulet.operators import (
     initial_state,
     state_floats,
 )
+from grulet.weights import GROUP, SPAN
 
 Floats: TypeAlias = NDArray[np.float32]
 
@@ -64,7 +65,7 @@ def quantize(x: Floats, levels: int, peak: float) -> tuple[NDArray[np.int32], np
 
 
 class _FloatProducts:
-    """``matrix @ x`` for float32 weights (sets, units, inputs), in the order of docs/numerics.md.
+    """``matrix @ x`` for f32 and f16 weights (sets, units, inputs), in the order of docs/numerics.md.
 
     Four partial sums, input i in sum i mod 4, each in order; then (s0 + s1) + (s2 + s3).
     """
@@ -85,7 +86,7 @@ class _FloatProducts:
 
 
 class _IntegerProducts:
-    """``matrix @ levels`` for int8 weights: exact sums over spans of 512 inputs, as float32, added in order.
+    """``matrix @ levels`` for int8 and int4 weights: exact sums over spans of 512 inputs, as float32, added in order.
 
     float64 holds each sum exactly (below 2^53), so numpy's matrix product, in any order, is exact.
     """
@@ -333,13 +334,15 @@ class Reference:
 
 
 def _embedded(op: Embedding, tokens: Floats) -> Floats:
-    rows = op.table.values[tokens.astype(np.int64)].astype(np.float32)
-    if op.table.scale is not None:
-        rows = rows * op.table.scale[tokens.astype(np.int64), None]
-    return rows.reshape(-1)
+    rows, table = tokens.astype(np.int64), op.table
+    if table.scale is None:
+        return table.values[rows].astype(np.float32).reshape(-1)
+    multipliers = None if table.multipliers is None else table.multipliers[rows]
+    integers = Matrix(table.values[rows], None, multipliers).integers
+    return (integers.astype(np.float32) * table.scale[rows, None]).reshape(-1)
 
 
 def _prepare(matrix: Matrix) -> _FloatProducts | _IntegerProducts:
     if matrix.scale is None:
         return _FloatProducts(np.asarray(matrix.values, np.float32))
-    return _IntegerProducts(np.asarray(matrix.values, np.int8), matrix.scale)
+    return _IntegerProducts(matrix.integers, matrix.scale)

@@ -61,6 +61,22 @@ CHOSEN_OPERATORS = (
     "first-frame-in-a-loop",
     "state-never-written",
     "state-written-narrower",
+    "int4-of-affine",
+    "int4-with-f32-activations",
+    "int4-multiplier-16-input",
+    "int4-multiplier--16-recurrent-fourth-panel",
+    "int4-row-sum-recurrent",
+    "int4-padding-row",
+    "int4-padding-inputs",
+    "int4-padding-multiplier",
+    "int4-panel-end",
+    "int4-table-multiplier-16",
+    "int4-table-padding",
+    "f16-with-int16-activations",
+    "f16-input-nan",
+    "f16-recurrent-minus-inf",
+    "f16-padding-row",
+    "f16-table-inf",
 )
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from grulet import format as grulet_format
 from grulet.format import LEVELS, NONE
 from grulet.operators import (
+    WEIGHT_GROUP,
     Activation,
     Affine,
     AnyOperator,
@@ -45,12 +46,14 @@ from grulet.operators import (
     Value,
 )
 from grulet.reference import Reference
+from grulet.weights import QUANTIZED
 
 FOLDER = Path(__file__).resolve().parent
 Floats = NDArray[np.float32]
 
 
 F32, INT16, INT8 = ("f32", "f32"), ("int8", "int16"), ("int8", "int8")
+F16, INT4_INT16, INT4_INT8 = ("f16", "f32"), ("int4", "int16"), ("int4", "int8")
 
 
 class _Numbers:
@@ -68,11 +71,16 @@ class _Numbers:
         """Weights of about 1 / sqrt(inputs); the square root is rounded to a power of two, which is exact."""
         spread = np.float32(2.0 ** -round(np.log2(inputs) / 2))
         values = self.uniform(sets, units, inputs)
-        if weights == "f32":
-            return Matrix(values * spread)
-        quantized = np.rint(values * np.float32(127)).astype(np.int8)
-        scale = (1 + np.abs(self.uniform(sets, units)) / 2) * spread / np.float32(127)
-        return Matrix(quantized, (scale * np.float32(level)).astype(np.float32))
+        if weights in ("f32", "f16"):
+            return Matrix((values * spread).astype({"f32": np.float32, "f16": np.float16}[weights]))
+        steps = np.float32({"int8": 127, "int4": 8}[weights])
+        quantized = np.minimum(np.rint(values * steps), {"int8": 127, "int4": 7}[weights]).astype(np.int8)
+        largest, multipliers = np.float32(127), None
+        if weights == "int4":
+            largest, groups = np.float32(8 * 15), -(-inputs // WEIGHT_GROUP)
+            multipliers = np.rint(self.uniform(sets, units, groups) * np.float32(15)).astype(np.int8)
+        scale = (1 + np.abs(self.uniform(sets, units)) / 2) * spread / largest
+        return Matrix(quantized, (scale * np.float32(level)).astype(np.float32), multipliers)
 
 
 def _stack(
@@ -82,7 +90,7 @@ def _stack(
     """GRU layers and a dense head; the state of the last layer is an output too."""
     numbers = _Numbers(seed)
     widths = [inputs, *layers, head]
-    level = 1.0 if formats[0] == "f32" else 1 / LEVELS[formats[1]]
+    level = 1 / LEVELS[formats[1]] if formats[0] in QUANTIZED else 1.0
     operators: list[AnyOperator] = []
     for k, units in enumerate(layers):
         start = numbers.uniform(units) if initial else np.zeros(units, np.float32)
@@ -133,7 +141,7 @@ class _Chain:
     def cell(self, kind: type[Any], value: int, units: int, peak: float = 0.0, **schedule: Any) -> int:
         """Add a recurrent layer with an initial state."""
         sets, biases, states = {Gru: (3, 4, ()), Lstm: (4, 4, (2,)), Rnn: (1, 1, ())}[kind]
-        level = 1.0 if self.formats[0] == "f32" else 1 / LEVELS[self.formats[1]]
+        level = 1 / LEVELS[self.formats[1]] if self.formats[0] in QUANTIZED else 1.0
         matrices = (
             self.numbers.matrix(sets, units, self.widths[value], self.formats[0]),
             self.numbers.matrix(sets, units, units, self.formats[0], level),
@@ -149,10 +157,8 @@ class _Chain:
     def embedding(self, value: int, width: int, rows: int) -> int:
         """Add a table."""
         table = self.numbers.matrix(1, rows, width, self.formats[0])
-        scale = None if table.scale is None else table.scale[0]
-        return self.add(
-            Embedding, value, width * self.widths[value], self.formats[0], Matrix(table.values[0], scale)
-        )  # fmt: skip
+        parts = (None if part is None else part[0] for part in (table.values, table.scale, table.multipliers))
+        return self.add(Embedding, value, width * self.widths[value], self.formats[0], Matrix(*parts))
 
     def program(self, *outputs: int) -> Program:
         """Return the program; values lie one behind the other."""
@@ -217,6 +223,24 @@ def _loop(formats: tuple[str, str], *, whole: bool) -> Program:
     return chain.program(chain.dense(last, 4), both, h)
 
 
+def _mixed() -> Program:
+    """Every format in one program, with more inputs than one group of 32 has: embeddings, cells and dense layers."""
+    ports = Port("words", 0, 9), Port("letters", 1, 9), Port("numbers", 2)
+    chain = _Chain(43, INT4_INT16, ports, (2, 1, 10))
+    x = chain.embedding(0, 37, 11)
+    chain.formats = F16
+    x = chain.add(Concat, x, 74 + 19, chain.embedding(1, 19, 9))
+    x = chain.add(Concat, x, 103, 2)
+    for formats, kind, units in ((INT4_INT16, Gru, 36), (F16, Lstm, 18), (INT4_INT8, Lstm, 33), (INT8, Rnn, 9)):
+        chain.formats = formats
+        x = chain.add(Concat, x, chain.widths[x] + units, chain.cell(kind, x, units))
+    heads = []
+    for formats in (F32, F16, INT16, INT8, INT4_INT16, INT4_INT8):
+        chain.formats = formats
+        heads.append(chain.dense(x, 3, "tanh"))
+    return chain.program(*heads, x)
+
+
 def _frames(seed: int, count: int, width: int) -> Floats:
     """Noise of several sizes, silence, subnormals and the largest floats."""
     frames = 2 * _Numbers(seed).uniform(count, width)
@@ -268,6 +292,25 @@ VECTORS: dict[str, tuple[Program, int]] = {
     "whole_f32": (_loop(F32, whole=True), 24),
     "whole_int16": (_loop(INT16, whole=True), 24),
     "whole_int8": (_loop(INT8, whole=True), 9),
+    "f16_3_17_6": (_stack(51, F16, 3, (17, 6), 4, "softmax", initial=True), 24),
+    "int4_int16_10_33_20": (_stack(52, INT4_INT16, 10, (33, 20), 11, "leaky_relu", peak=2.0), 24),
+    "int4_int16_1_1": (_stack(53, INT4_INT16, 1, (1,), 1, "tanh"), 24),
+    "int4_int16_521_3": (_stack(54, INT4_INT16, 521, (3,), 2, "none"), 3),
+    "int4_int8_70_39": (_stack(55, INT4_INT8, 70, (39,), 5, "softmax", initial=True, peak=2.0), 24),
+    "int4_int8_514_2": (_stack(56, INT4_INT8, 514, (2,), 3, "sigmoid"), 3),
+    "lstm_f16_5_13": (_cells(57, F16, (Lstm,), (5, 13)), 24),
+    "lstm_int4_int16_7_19_33": (_cells(58, INT4_INT16, (Lstm, Lstm), (7, 19, 33)), 24),
+    "lstm_int4_int8_37_24": (_cells(59, INT4_INT8, (Lstm,), (37, 24)), 24),
+    "lstm_int4_int16_521_2": (_cells(60, INT4_INT16, (Lstm,), (521, 2)), 3),
+    "cells_f16_4_9_17_3": (_cells(61, F16, (Rnn, Gru, Lstm), (4, 9, 17, 3)), 24),
+    "cells_int4_int16_3_18_36_5": (_cells(62, INT4_INT16, (Lstm, Rnn, Gru), (3, 18, 36, 5)), 24),
+    "cells_int4_int8_8_20_21": (_cells(63, INT4_INT8, (Rnn, Lstm), (8, 20, 21)), 24),
+    "operators_f16": (_conversation(F16), 24),
+    "operators_int4": (_conversation(INT4_INT16), 24),
+    "loop_int4": (_loop(INT4_INT8, whole=False), 24),
+    "whole_f16": (_loop(F16, whole=True), 9),
+    "whole_int4": (_loop(INT4_INT16, whole=True), 24),
+    "mixed": (_mixed(), 24),
 }
 
 

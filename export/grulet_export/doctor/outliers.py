@@ -50,7 +50,7 @@ def outliers(facts: Facts) -> Iterator[Finding]:
 
 @dataclass(frozen=True)
 class Rounding:
-    """What int8, as docs/numerics.md defines it, does to a matrix (rows, inputs): sums over each row, float64."""
+    """What plain int8 rounding (docs/quantization.md) does to a matrix (rows, inputs): sums over each row, float64."""
 
     inputs: int
     largest: Numbers

@@ -7,7 +7,7 @@ module goes through torch's own exporter (`exporter`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from torch import Tensor, nn
@@ -17,11 +17,13 @@ from grulet_export.graph import Array, Graph
 from grulet_export.onnx_reading.layout import Imported
 from grulet_export.onnx_running.runner import OnnxRunner
 from grulet_export.onnx_writing import STEP, write_onnx
+from grulet_export.quantization.node import TrainedNode
 from grulet_export.torch_reading.agreement import check_against_onnxruntime, run_torch
 from grulet_export.torch_reading.exporter import export_by_torch
 from grulet_export.torch_reading.quantized import dequantized
 from grulet_export.torch_reading.signals import GIVE_EXAMPLE
 from grulet_export.torch_reading.to_onnx import build_onnx, notes_of
+from grulet_export.torch_reading.trained import TrainedLayer, trained_nodes, with_rounded_weights
 
 Example: TypeAlias = Tensor | tuple[Tensor, ...]
 
@@ -33,6 +35,7 @@ class TorchModel:
     ``source``: the ONNX model for whole sequences (or for one step, if the module is one).  ``states``: which of its
     inputs takes what which output gave in the frame before, where that is not plain to see.  ``metadata``: as JSON.
     ``followed``: we wrote the ONNX ourselves, so that what its reader notes about it is no news.
+    ``trained``: what training has settled of layers that were trained with their rounding.
     ``run(imported, frames)``: the module's own answers (T, out) to frames (T, in).
     """
 
@@ -42,10 +45,15 @@ class TorchModel:
     notes: tuple[str, ...]
     followed: bool
     run: Callable[[Imported, Array], Array]
+    trained: tuple[TrainedLayer, ...] = ()
 
     def notes_with(self, read: tuple[str, ...]) -> tuple[str, ...]:
         """Return the notes of the whole way; ``read``: those of the reader of the ONNX model."""
         return self.notes if self.followed else self.notes + read
+
+    def trained_nodes(self, graph: Graph) -> tuple[dict[str, TrainedNode], tuple[str, ...]]:
+        """Return what training has settled of the graph's nodes, and notes on layers that are none of them."""
+        return trained_nodes(graph, self.trained)
 
     def step_form(self, graph: Graph) -> bytes:
         """Return the ONNX model for one frame, states in and out; raises `UnsupportedGraph` if there is none."""
@@ -69,6 +77,18 @@ def torch_model(
         raise UnsupportedGraph("", type(module).__name__, "it is no torch.nn.Module", "give the module itself")
     notes = notes_of(module, metadata)
     given = _example(module, example)
+    module, trained = with_rounded_weights(module)
+    return replace(_exported(module, given, metadata, states, notes), trained=trained)
+
+
+def _exported(
+    module: nn.Module,
+    given: tuple[Tensor, ...] | None,
+    metadata: Mapping[str, Any] | None,
+    states: Mapping[str, str] | None,
+    notes: str,
+) -> TorchModel:
+    """Return a module of torch's own layers in one of the two ways."""
     kind = type(module).__name__
     module, quantized = dequantized(module)
     if states is None:

@@ -88,3 +88,13 @@ def read_frames(path: str) -> NDArray[np.float32]:
     if frames.ndim != 2 or frames.dtype != np.float32:
         raise FrameError(f"{path}: float32 (frames, inputs) was expected, not {frames.dtype} {frames.shape}")
     return frames
+
+
+def read_recordings(path: str) -> list[NDArray[np.float32]]:
+    """Read the frames of a .npy file, or of all such files of a folder, by their names; each a recording of its own."""
+    if not Path(path).is_dir():
+        return [read_frames(path)]
+    files = sorted(Path(path).glob("*.npy"))
+    if not files:
+        raise FrameError(f"{path}: no .npy file in this folder")
+    return [read_frames(str(file)) for file in files]

@@ -22,7 +22,7 @@ def run(options: argparse.Namespace) -> Result:
     data = {
         "inputs": [asdict(port) for port in model.inputs],
         "outputs": [asdict(port) for port in model.outputs],
-        "operators": [asdict(op) | {"parameters": op.parameters} for op in model.ops],
+        "operators": [asdict(op) | {"parameters": op.parameters, "weight_bits": op.weight_bits} for op in model.ops],
         "parameters": model.parameters,
         "file_bytes": model.file_bytes,
         "weight_bytes": model.weight_bytes,

@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--frames", type=positive, default=1000, metavar="N", help="how many random ones; default: 1000"
     )
+    conversion.add_report_argument(parser)
     conversion.add_onnx_arguments(parser)
 
 
@@ -29,4 +30,4 @@ def run(options: argparse.Namespace) -> Report:
 
     frames = read_frames(options.input) if options.input else None
     more = conversion.onnx_options(options)
-    return verify(options.onnx, options.model, input=frames, frames=options.frames, **more)
+    return verify(options.onnx, options.model, input=frames, report=options.report, frames=options.frames, **more)
