@@ -5,7 +5,7 @@
 What `make bench` runs, from the repository's folder: about a quarter of an hour on two CPUs, which should have
 nothing else to do.  --quick tries in a few minutes that everything works, and leaves the repository's results and
 page alone unless told. A benchmark that fails is named at the end, and the exit status is 1; its older results are
-removed.
+removed.  `python -m benchmarks.accuracy` is run by itself: it needs recordings that are not in the repository.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from typing import Any
 from benchmarks.budget import BUDGET, SLACK_PERCENT, same_compiler, verdicts
 from benchmarks.building import compiler_version, linked_program, tool
 from benchmarks.common import ROOT, AbsentError, Document, command_line, write_json
-from benchmarks.models import FORMATS, file_of
+from benchmarks.models import ALL_FORMATS, file_of
 
 from grulet.progress import progress
 
@@ -48,7 +48,7 @@ class Case:
 def cases(folder: Path, *, quick: bool) -> list[Case]:
     """Layers of two sizes in every format, a whole network, many streams, a run."""
     found = [Case("digits network, step", DIGITS, "step", 1, 8)]
-    for form in FORMATS:
+    for form in ALL_FORMATS:
         for size in (8,) if quick else (64, 256):
             found.append(Case(f"{size} units {form.title}, step", file_of(size, form, folder), "step", 1, 8))
         if not quick:

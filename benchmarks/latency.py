@@ -27,7 +27,7 @@ from benchmarks.common import (
     numbers,
     positive,
 )
-from benchmarks.models import layer_of, models_of
+from benchmarks.models import RIVALLED_FORMATS, layer_of, models_of
 from benchmarks.rivals import rivals
 
 import grulet
@@ -72,7 +72,7 @@ def our_calls(size: int, folder: Path) -> tuple[dict[str, Callable[[int], object
     frames = frames_of(size)
     calls: dict[str, Callable[[int], object]] = {NOTHING: lambda step: None}
     facts: dict[str, dict[str, Any]] = {NOTHING: {"kind": "nothing"}}
-    for form, model in models_of(size, folder).items():
+    for form, model in models_of(size, folder, RIVALLED_FORMATS).items():
         floor = f"read {form.weights}"
         calls.setdefault(floor, each_step(model.read_weights))
         facts[floor] = {"kind": "floor", "weights": form.weights, "bytes": model.weight_bytes}

@@ -25,9 +25,10 @@ class Format:
         return self.weights if self.activations == "f32" else f"{self.weights} x {self.activations}"
 
 
-#: What rivals have as well.
 FORMATS = (Format("int8", "int8"), Format("int8", "int16"), Format("f32", "f32"))
-ALL_FORMATS = (*FORMATS, Format("int4", "int8"), Format("int4", "int16"), Format("f16", "f32"))
+#: What some rival has as well.
+RIVALLED_FORMATS = (*FORMATS, Format("int4", "int8"), Format("int4", "int16"))
+ALL_FORMATS = (*RIVALLED_FORMATS, Format("f16", "f32"))
 
 
 def layer_of(size: int) -> nn.GRU:

@@ -25,7 +25,7 @@ from benchmarks.report.verdicts import best, comparisons, contestants_of, ours_c
 Results = dict[str, Document]
 
 #: Panels: what they are called, and whose weights they show.
-PANELS = (("int8 weights (and LiteRT's int4)", ("int8", "int4")), ("float32 weights", ("f32",)))
+PANELS = (("int8 and int4 weights", ("int8", "int4")), ("float32 weights", ("f32",)))
 
 
 def shown(results: dict[str, Any], weights: tuple[str, ...]) -> dict[str, dict[str, Any]]:
