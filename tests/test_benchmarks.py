@@ -21,6 +21,7 @@ from benchmarks.budget import SLACK_PERCENT, Verdict  # noqa: E402
 from benchmarks.common import affordable, compact, latencies, numbers  # noqa: E402
 from benchmarks.floors import floor_of  # noqa: E402
 from benchmarks.instructions import judge  # noqa: E402
+from benchmarks.models import ALL_FORMATS, RIVALLED_FORMATS  # noqa: E402
 from benchmarks.report.__main__ import DOCS  # noqa: E402
 from benchmarks.report.floors import verdict  # noqa: E402
 from benchmarks.report.page import load, write  # noqa: E402
@@ -105,7 +106,7 @@ def test_latency(folder: Path) -> None:
         } <= contestants.keys()
         assert {"LiteRT int8", "LiteRT f32", "OpenVINO f32", "ncnn int8"} <= size["absent"].keys()
         assert "not installed" in size["absent"]["LiteRT int8"]
-    assert len(list(comparisons({"results": results}))) == 6
+    assert len(list(comparisons({"results": results}))) == 2 * len(RIVALLED_FORMATS)
 
 
 def test_isa(folder: Path) -> None:
@@ -113,7 +114,7 @@ def test_isa(folder: Path) -> None:
     results = quick("isa", folder, "--sizes", "8")
     assert tuple(results["sizes"]["8"]) == tuple(results["isas"]) == grulet.isas()
     for formats in results["sizes"]["8"].values():
-        assert list(formats) == ["int8 x int8", "int8 x int16", "f32"]
+        assert list(formats) == [form.title for form in ALL_FORMATS]
         for latency in formats.values():
             assert_latency(latency)
 
