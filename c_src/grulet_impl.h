@@ -150,14 +150,18 @@ static inline uint64_t grulet_weight_bytes_of(uint32_t weights, uint64_t inputs)
 }
 
 /* The number that an IEEE half holds, which must be finite.  A subnormal one becomes a normal float: nothing here depends on
- * whether a CPU flushes. */
+ * whether a CPU flushes.  No branches: signs of weights cannot be predicted. */
 static inline float grulet_half(uint16_t half)
 {
-    const uint32_t magnitude = half & 0x7FFFu, bits = (magnitude << 13) + (112u << 23);
+    const uint32_t magnitude = half & 0x7FFFu;
+    const float subnormal = (float)magnitude * 5.960464478e-8f; /* 2^-24 */
+    uint32_t bits, subnormal_bits;
     float value;
+    memcpy(&subnormal_bits, &subnormal, sizeof subnormal_bits);
+    bits = magnitude < 0x400u ? subnormal_bits : (magnitude << 13) + (112u << 23);
+    bits |= (half & 0x8000u) << 16;
     memcpy(&value, &bits, sizeof value);
-    if (magnitude < 0x400u) value = (float)magnitude * 5.960464478e-8f; /* 2^-24 */
-    return half & 0x8000u ? -value : value;
+    return value;
 }
 
 /* Bytes of one operator's weights.  64-bit: sizes come from the file and must not wrap. */
