@@ -20,9 +20,9 @@ SECTION_BEGIN, SECTION_END = "<!-- accuracy: begin -->", "<!-- accuracy: end -->
 HOW = """Each trained network is tested in float32 and in every format, in the C kernel, frame by frame as a device
 runs it. *Lost* is how much worse the format is than float32, in the unit of the quality; a minus is a gain, which a
 test set of this size gives by chance. Bytes are those of the file. Activations are int16 where nothing else is said.
-Calibration and training see training data only, and settings were chosen without the test sets, with one exception: how
-long int4 was trained for noise suppression was decided by held-out recordings, but after a first result on the test. `python -m
-benchmarks.accuracy` repeats all of it and writes this page and its picture from
+Calibration and training see training data only, and settings were chosen without the test sets, with one exception:
+how long int4 was trained for noise suppression was decided by held-out recordings, but after a first result on the
+test. `python -m benchmarks.accuracy` repeats all of it and writes this page and its picture from
 [benchmarks/results](../benchmarks/results/accuracy.json)."""
 
 HEADINGS = ("task", "format", "quality", "lost", "KB", "of float32", "us per step")
