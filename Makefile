@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml CMakeLists.txt $(shell find c_src -type f)
 
-.PHONY: help demo test lint c-test emulate bench wheel format clean
+.PHONY: help demo test lint c-test emulate board-bench bench wheel format clean FORCE
 help:
 	@grep -E '^#   make' $(MAKEFILE_LIST) | sed 's/^#   //'
 
@@ -16,7 +16,7 @@ demo: $(VENV)/built
 	$(BIN)/grulet demo --plot demo.png
 
 test: $(VENV)/built
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 #   make lint    ruff and mypy --strict
 lint: $(VENV)/built
@@ -30,9 +30,24 @@ c-test:
 	cmake --build build/c-test --parallel 2
 	ctest --test-dir build/c-test --output-on-failure
 
-#   make emulate the C tests on emulated ARM CPUs and in WebAssembly; one table of hashes that must be equal
+#   make emulate the C tests on emulated CPUs, boards and in WebAssembly; one table of hashes that must be equal
 emulate: $(VENV)/built
 	$(BIN)/python tools/emulate.py
+
+#   make board-bench  grulet-bench for boards and for this machine, one static file each, in build/board/ (docs/boards.md)
+BOARDS := aarch64 armv7hf armv6 riscv64
+TOOLCHAIN_aarch64 := aarch64-linux-gnu
+TOOLCHAIN_armv7hf := arm-linux-gnueabihf
+TOOLCHAIN_armv6 := armv6-linux-gnueabi
+TOOLCHAIN_riscv64 := riscv64-linux-gnu
+BOARDS += $(filter-out $(BOARDS),$(shell uname -m))
+board-bench: $(BOARDS:%=build/board/grulet-bench-%)
+build/board/grulet-bench-%: FORCE
+	cmake -S . -B build/board/$* -DGRULET_BUILD_PROGRAMS=ON -DGRULET_WERROR=ON \
+	  $(if $(TOOLCHAIN_$*),-DCMAKE_TOOLCHAIN_FILE=$(CURDIR)/cmake/$(TOOLCHAIN_$*).cmake)
+	cmake --build build/board/$* --target grulet-bench --parallel 2
+	cp build/board/$*/programs/grulet-bench $@
+FORCE:
 
 #   make bench   all benchmarks against all rivals: rewrites docs/benchmarks.md (a quarter of an hour; leave the machine alone)
 bench: $(VENV)/bench

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -42,18 +43,20 @@ def compiler_version() -> str:
     return f"gcc {first.partition(' ')[2]}" if is_gcc else first
 
 
-def library(folder: Path) -> Path:
-    """The static library, with all kernels, built by CMake as a release.
+def library(folder: Path, *, shared: bool = False) -> Path:
+    """The static library, or the shared one, with all kernels, built by CMake as a release.
 
     Built anew in a folder that has it already costs nothing where no source has changed.
     """
-    build = folder / "library"
+    build = folder / ("shared-library" if shared else "library")
     command, *flags = compiler()
     options = ["-DCMAKE_BUILD_TYPE=Release", f"-DCMAKE_C_COMPILER={command}", f"-DCMAKE_C_FLAGS={' '.join(flags)}"]
+    options.append(f"-DBUILD_SHARED_LIBS={'ON' if shared else 'OFF'}")
     cmake = tool("cmake")
     run([cmake, "-S", str(ROOT), "-B", str(build), *options])
     run([cmake, "--build", str(build), "--target", "grulet_core", "--config", "Release", "--parallel", "2"])
-    return next(path for path in build.rglob("*grulet_core*") if path.suffix in (".a", ".lib"))
+    suffixes = (".so", ".dylib", ".dll") if shared else (".a", ".lib")
+    return next(path for path in build.rglob("*grulet.*") if path.suffix in suffixes)
 
 
 def linked_program(name: str, folder: Path) -> Path:
@@ -78,15 +81,24 @@ def native_flags() -> list[str]:
     return ["-std=c99", "-O3", "-march=native" if x86 else "-mcpu=native", "-ffp-contract=off"]
 
 
+def kernel_files(isa: str) -> tuple[Path, Path]:
+    """The two halves of a kernel, its floats and its products, as grulet_cpu.c puts them together."""
+    kernels = (ROOT / "c_src" / "grulet_cpu.c").read_text(encoding="utf-8")
+    (names,) = re.findall(rf'\{{"{isa}", \w+, &(\w+), &(\w+)\}}', kernels)
+    floats, products = (next((ROOT / "c_src").glob(f"*/{name}.c")) for name in names)
+    return floats, products
+
+
 def kernel_program(name: str, part: str, isa: str, folder: Path) -> Path:
     """``benchmarks/NAME.c``, linked with the library and with ``benchmarks/PART.c``, which includes the kernel ``isa``.
 
-    The kernel's table gets another name there, so that the library's own stays the library's.
+    The kernel's tables get other names there, so that the library's own stay the library's.
     """
     program = folder / name
-    kernel = next((ROOT / "c_src").glob(f"*/grulet_kernel_{isa}.c"))
+    floats, products = kernel_files(isa)
     include = ["-I", str(ROOT / "c_src"), "-I", str(SOURCES)]
-    kernel_flags = [f'-D{part.upper()}_KERNEL="{kernel}"', f"-Dgrulet_kernel_{isa}={part}_table"]
+    kernel_flags = [f'-D{part.upper()}_FLOATS="{floats}"', f'-D{part.upper()}_PRODUCTS="{products}"']
+    kernel_flags += [f"-D{path.stem}={part}_{path.stem}" for path in (floats, products)]
     files = [str(SOURCES / f"{part}.c"), str(SOURCES / f"{name}.c"), str(library(folder))]
     run([*compiler(), *native_flags(), *include, *kernel_flags, *files, "-o", str(program)])
     return program

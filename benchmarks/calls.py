@@ -19,7 +19,7 @@ from benchmarks.common import SIZES, command_line, numbers, positive, rounded
 from benchmarks.models import ALL_FORMATS, Format, file_of
 
 import grulet
-from grulet.bench import quiet_process
+from grulet.measuring import quiet_process
 from grulet.progress import progress
 
 ROUNDS = 301

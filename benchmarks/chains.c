@@ -1,7 +1,8 @@
-/* The shortest way through one step, and the gates alone, made of one kernel's own functions: compiled with CHAINS_KERNEL
- * the kernel's file, that file's flags, and its table renamed so that it does not meet the library's. */
+/* The shortest way through one step, and the gates alone, made of one kernel's own functions: compiled with CHAINS_FLOATS and
+ * CHAINS_PRODUCTS its two files, their flags, and their tables renamed so that they do not meet the library's. */
 #define _POSIX_C_SOURCE 200112L
-#include CHAINS_KERNEL
+#include CHAINS_FLOATS
+#include CHAINS_PRODUCTS
 
 #include "chains.h"
 #include "timing.h"
@@ -24,30 +25,32 @@ static unit_block *block_of(int number)
     return (unit_block *)(void *)(at + (LINE - (uintptr_t)at % LINE) % LINE);
 }
 
-static cell_job job_of(unit_block *b)
+static grulet_job job_of(unit_block *b)
 {
     for (int i = 0; i < 10 * UNITS; i++) b->parameters[i] = 0.01f * (float)(i % UNITS + 1);
     const float *scales = b->parameters;
-    const cell_job job = {b->sums[0], b->sums[1], scales, scales + 3 * UNITS, scales + 6 * UNITS, b->h, b->y, 0, 1.0f};
+    const grulet_job job = {b->sums[0], b->sums[1], scales, scales + 3 * UNITS, scales + 6 * UNITS, b->h, b->y, 0, 1.0f};
     return job;
 }
 
 /* `peak` as in prepare: 1 for a state, 0 to find the largest magnitude of a frame. */
-KERNEL_INLINE double one_chain(size_t count, float peak, const mode m)
+KERNEL_INLINE double one_chain(size_t count, float peak, const grulet_mode m)
 {
     unit_block *b = block_of(0);
     const void *operand = b->operand;
     float *from_h = b->sums[1];
-    const cell_job job = job_of(b);
+    const grulet_job job = job_of(b);
     for (int u = 0; u < UNITS; u++) b->h[u] = 0.01f * (float)(u + 1);
     const double begin = nanoseconds();
     for (size_t i = 0; i < count; i++) {
-        if (m == MODE_F32) (void)prepare(b->operand, b->h, UNITS, peak, m);
+        if (m == MODE_F32) memcpy(b->operand, b->h, UNITS * sizeof(float));
         else (void)prepare_integers(b->operand, b->h, UNITS, peak, m);
-        if (m == MODE_F32) sum_f32(&from_h, b->panel, &operand, 1, GRULET_GROUP, UNITS, 3);
-        if (m == MODE_INT8_INT16) sum_int8_int16(&from_h, b->panel, &operand, 1, GRULET_GROUP, UNITS, 3, b->row_sums);
-        if (m == MODE_INT8_INT8) sum_int8_int8(&from_h, b->panel, &operand, 1, GRULET_GROUP, UNITS, 3, b->row_sums);
-        for (uint32_t u = 0; u < UNITS; u += LANES) gru_gates(&job, u, UNITS, UNITS, 1);
+        if (m == MODE_F32) sum_f32(&from_h, b->panel, &operand, 1, GRULET_GROUP, UNITS, 3, 3 * UNITS);
+        if (m == MODE_INT8_INT16) sum_int8_int16(&from_h, b->panel, &operand, 1, GRULET_GROUP, UNITS, 3, 3 * UNITS,
+                                                    b->row_sums);
+        if (m == MODE_INT8_INT8) sum_int8_int8(&from_h, b->panel, &operand, 1, GRULET_GROUP, UNITS, 3, 3 * UNITS,
+                                                    b->row_sums);
+        gru_alone(&job, UNITS, UNITS);
     }
     return (nanoseconds() - begin) / (double)count;
 }
@@ -73,10 +76,10 @@ double frame_chain(int format, size_t count)
 double gates_alone(int format, size_t count)
 {
     (void)format; /* all formats share one code for the gates */
-    cell_job jobs[MANY];
+    grulet_job jobs[MANY];
     for (int k = 0; k < MANY; k++) jobs[k] = job_of(block_of(k));
     const double begin = nanoseconds();
     for (size_t i = 0; i < count; i += MANY)
-        gru_full(jobs, MANY, UNITS);
+        gru_cell(jobs, MANY, UNITS, UNITS);
     return (nanoseconds() - begin) / (double)((count + MANY - 1) / MANY * MANY);
 }

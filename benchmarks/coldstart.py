@@ -24,7 +24,7 @@ from benchmarks.common import command_line, positive, rounded
 from benchmarks.models import Format, file_of, layer_of
 from benchmarks.rivals.common import LayerWeights
 
-from grulet.bench import quiet_process
+from grulet.measuring import quiet_process
 from grulet.progress import progress
 
 #: Around every contestant's three lines.  What is printed is read by `one_start`.

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from grulet.bench import Latency, machine
+from grulet.measuring import Latency, machine
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -109,7 +109,7 @@ def command_line(
 
 
 def facts() -> dict[str, Any]:
-    """`grulet.bench.machine` and what else decides a figure."""
+    """`grulet.measuring.machine` and what else decides a figure."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     return machine() | {"cpus": os.cpu_count(), "load_before": load}
 
@@ -136,7 +136,7 @@ def rounded(value: float) -> float:
 
 
 def latencies(times: Mapping[str, NDArray[np.int64]]) -> dict[str, dict[str, Any]]:
-    """Percentiles of `grulet.bench.measure`'s nanoseconds, in microseconds, with the shape of the distribution."""
+    """Percentiles of `grulet.measuring.measure`'s nanoseconds, in microseconds, with the shape of the distribution."""
     found: dict[str, dict[str, Any]] = {}
     for name, nanoseconds in times.items():
         latency = {key: rounded(value) for key, value in asdict(Latency.of(nanoseconds)).items()}
@@ -146,7 +146,7 @@ def latencies(times: Mapping[str, NDArray[np.int64]]) -> dict[str, dict[str, Any
 
 
 def affordable(calls: Mapping[str, Callable[[int], object]], steps: int, seconds: float, least: int) -> dict[str, int]:
-    """For `grulet.bench.measure`'s ``fewer``: how often to call those that ``steps`` calls would take too long.
+    """For `grulet.measuring.measure`'s ``fewer``: how often to call those that ``steps`` calls would take too long.
 
     None gets fewer than ``least``.
     """
@@ -170,13 +170,13 @@ def frames_of(size: int, shape: tuple[int, ...] = ()) -> list[NDArray[np.float32
 
 
 def each_step(function: Callable[[], object]) -> Callable[[int], object]:
-    """A contestant for `grulet.bench.measure` that takes nothing: its data lies where it looks for them."""
+    """A contestant for `grulet.measuring.measure` that takes nothing: its data lies where it looks for them."""
     return lambda step: function()
 
 
 def in_turn(
     function: Callable[[NDArray[np.float32]], object], frames: list[NDArray[np.float32]]
 ) -> Callable[[int], object]:
-    """A contestant for `grulet.bench.measure` that gives ``function`` one frame after another."""
+    """A contestant for `grulet.measuring.measure` that gives ``function`` one frame after another."""
     count = len(frames)
     return lambda step: function(frames[step % count])

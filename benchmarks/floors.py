@@ -24,7 +24,7 @@ from benchmarks.models import FORMATS, Format, file_of, models_of
 
 import grulet
 from grulet._kernel import lib
-from grulet.bench import measure, quiet_process
+from grulet.measuring import measure, quiet_process
 from grulet.progress import progress
 
 #: Layers whose weights a cache near the CPU holds: for larger ones reading is all that counts.

@@ -18,7 +18,7 @@ from benchmarks.common import SIZES, affordable, command_line, each_step, frames
 from benchmarks.models import ALL_FORMATS, models_of
 
 import grulet
-from grulet.bench import ROUND, measure, quiet_process
+from grulet.measuring import ROUND, measure, quiet_process
 from grulet.progress import progress
 
 SLOW_SECONDS = 2

@@ -31,7 +31,7 @@ from benchmarks.models import RIVALLED_FORMATS, layer_of, models_of
 from benchmarks.rivals import rivals
 
 import grulet
-from grulet.bench import ROUND, measure, quiet_process
+from grulet.measuring import ROUND, measure, quiet_process
 from grulet.progress import progress
 
 NOTHING = "a call of nothing"

@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks.building import compiler_version, native_program, run
 from benchmarks.common import SIZES, command_line, numbers, rounded
 
-from grulet.bench import quiet_process
+from grulet.measuring import quiet_process
 
 #: A round is 20 microseconds or one read; the first ones wake the CPU's wide registers.
 ROUNDS = 101

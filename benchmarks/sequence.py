@@ -18,7 +18,7 @@ from benchmarks.common import affordable, command_line, in_turn, latencies, numb
 from benchmarks.models import layer_of, models_of
 from benchmarks.rivals import sequence_rivals
 
-from grulet.bench import measure, quiet_process
+from grulet.measuring import measure, quiet_process
 from grulet.progress import progress
 
 #: Frames that `Stream.run` takes at once; 32 is what `Model.stream` takes unless told.

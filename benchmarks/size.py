@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.building import compiler, compiler_version, library, run, tool
+from benchmarks.building import compiler_version, library, run, tool
 from benchmarks.common import ROOT, AbsentError, command_line
 
 #: What a device installs to run one of these.
@@ -28,7 +28,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     results: dict[str, Any] = {
         "compiler": compiler_version(),
         "objects": object_bytes(archive),
-        "shared_library_bytes": shared_library_bytes(archive, folder),
+        "shared_library_bytes": shared_library_bytes(folder),
         "packages": {},
         "absent": {},
     }
@@ -57,12 +57,11 @@ def object_bytes(archive: Path) -> dict[str, int]:
     return found
 
 
-def shared_library_bytes(archive: Path, folder: Path) -> int:
+def shared_library_bytes(folder: Path) -> int:
     """The whole library as one stripped file."""
-    shared = folder / "libgrulet.so"
-    everything = ["-Wl,--whole-archive", str(archive), "-Wl,--no-whole-archive"]
-    run([*compiler(), "-shared", "-s", *everything, "-o", str(shared)])
-    return shared.stat().st_size
+    stripped = folder / "stripped.so"
+    run([tool("strip"), "-o", str(stripped), str(library(folder, shared=True))])
+    return stripped.stat().st_size
 
 
 def wheel(folder: Path) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from benchmarks.models import layer_of, models_of
 from benchmarks.rivals import stream_rivals
 
 import grulet
-from grulet.bench import measure, quiet_process
+from grulet.measuring import measure, quiet_process
 from grulet.progress import progress
 
 ROUND_STEPS = 20

@@ -26,6 +26,9 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#if defined(GRULET_BUILDS_SHARED) && defined(__GNUC__) && !defined(_WIN32)
+#pragma GCC visibility push(default) /* what is declared here is all that the shared library exports */
+#endif
 
 /* cffi: begin (plain declarations only between these marks: the Python binding is generated from them) */
 
@@ -45,7 +48,9 @@ typedef enum grulet_status {
     GRULET_OTHER_MODEL = 12,    /* the streams stepped together are not all of one model; nothing has changed */
     GRULET_NO_OPERATOR = 13,    /* the model has fewer operators */
     GRULET_NEEDS_SEQUENCE = 14, /* the model runs whole sequences only (grulet_needs_sequence); nothing has changed */
-    GRULET_LONG_SEQUENCE = 15   /* the sequence has more frames than the stream's block; nothing has changed */
+    GRULET_LONG_SEQUENCE = 15,  /* the sequence has more frames than the stream's block; nothing has changed */
+    GRULET_LEFT_OUT = 16,       /* the model needs what this build of the library leaves out (grulet_config.h) */
+    GRULET_WRONG_LENGTH = 17    /* grulet.hpp, which knows lengths: a vector does not have the model's */
 } grulet_status;
 
 /* GRULET_VERSION of the library that is linked. */
@@ -132,6 +137,9 @@ grulet_status grulet_isa_use(const char *name);
 
 /* cffi: end */
 
+#if defined(GRULET_BUILDS_SHARED) && defined(__GNUC__) && !defined(_WIN32)
+#pragma GCC visibility pop
+#endif
 #ifdef __cplusplus
 }
 #endif

@@ -1,6 +1,7 @@
 /* The file checker: after grulet_check_file says OK, every offset, size and number in the file may be trusted.
  * docs/format.md is the list of rules; the comments here name them; those of the data section are in
  * grulet_check_weights.c.  The file is hostile: no value is used before it was checked, sizes are computed in 64 bits. */
+#include "grulet_config.h"
 #include "grulet_impl.h"
 
 #include <string.h>
@@ -15,7 +16,7 @@ uint32_t grulet_crc32(uint32_t crc, const void *data, size_t bytes)
     static const uint32_t NIBBLE[16] = {
         0x00000000, 0x1DB71064, 0x3B6E20C8, 0x26D930AC, 0x76DC4190, 0x6B6B51F4, 0x4DB26158, 0x5005713C,
         0xEDB88320, 0xF00F9344, 0xD6D6A3E8, 0xCB61B38C, 0x9B64C2B0, 0x86D3D2D4, 0xA00AE278, 0xBDBDF21C};
-    const unsigned char *byte = data;
+    const unsigned char *byte = (const unsigned char *)data;
     crc = ~crc;
     if (bytes >= 256) {
         uint32_t table[8][16];
@@ -38,7 +39,7 @@ uint32_t grulet_crc32(uint32_t crc, const void *data, size_t bytes)
 
 int grulet_same_bytes(const void *a, const void *b, size_t bytes)
 {
-    const unsigned char *left = a, *right = b;
+    const unsigned char *left = (const unsigned char *)a, *right = (const unsigned char *)b;
     for (; bytes--; left++, right++)
         if (*left != *right) return 0;
     return 1;
@@ -47,8 +48,8 @@ int grulet_same_bytes(const void *a, const void *b, size_t bytes)
 grulet_tables grulet_tables_of(const void *file)
 {
     grulet_tables t;
-    t.file = file;
-    t.header = file;
+    t.file = (const unsigned char *)file;
+    t.header = (const grulet_header *)file;
     t.ports = (const grulet_port *)(const void *)(t.header + 1);
     t.ops = (const grulet_op *)(const void *)(t.ports + t.header->inputs + t.header->outputs);
     t.states = (const grulet_state *)(const void *)(t.ops + t.header->ops);
@@ -56,7 +57,8 @@ grulet_tables grulet_tables_of(const void *file)
     return t;
 }
 
-static uint64_t round_up(uint64_t n, uint64_t to) { return (n + to - 1) / to * to; }
+/* Up to a multiple of 64: GRULET_ALIGN, a power of two (a division of 64-bit numbers is a function on small CPUs). */
+static uint64_t aligned_64(uint64_t n) { return (n + (GRULET_ALIGN - 1)) & ~(uint64_t)(GRULET_ALIGN - 1); }
 
 /* ---- tables ---------------------------------------------------------------------------------------------------------- */
 
@@ -101,28 +103,30 @@ static int ports_and_values_allowed(const grulet_tables *t)
     return 1;
 }
 
-/* What the records of each kind may say: the range of functions, and which fields are used. */
+/* What the records of each kind, by its number, may say: the range of functions, and which fields are used; and whether this
+ * build has the kind.  Every build has activations: which functions, FUNCTIONS says. */
 enum { WEIGHTS = 1, LEVELS = 2, STATE = 4, SECOND = 8, SAME_WIDTH = 16, LOOP_ONLY = 32, NO_INPUT = 64 };
-typedef struct { uint32_t first_function, last_function, uses; } kind_rules;
+typedef struct { unsigned char first_function, last_function, uses, included; } kind_rules;
 static const kind_rules KINDS[GRULET_OP_KINDS] = {
-    [GRULET_OP_GRU] = {0, 0, WEIGHTS | LEVELS | STATE},
-    [GRULET_OP_DENSE] = {0, GRULET_FUNCTION_SOFTMAX, WEIGHTS | LEVELS},
-    [GRULET_OP_ACTIVATION] = {GRULET_FUNCTION_RELU, GRULET_FUNCTION_RECIPROCAL, SAME_WIDTH},
-    [GRULET_OP_LSTM] = {0, 0, WEIGHTS | LEVELS | STATE},
-    [GRULET_OP_RNN] = {0, 0, WEIGHTS | LEVELS | STATE},
-    [GRULET_OP_BINARY] = {GRULET_FUNCTION_ADD, GRULET_FUNCTION_MAX, SECOND | SAME_WIDTH},
-    [GRULET_OP_AFFINE] = {0, 0, SAME_WIDTH},
-    [GRULET_OP_PRELU] = {0, 0, SAME_WIDTH},
-    [GRULET_OP_CONCAT] = {0, 0, SECOND},
-    [GRULET_OP_SLICE] = {0, 0, 0},
-    [GRULET_OP_SELECT] = {0, 0, 0},
-    [GRULET_OP_EMBEDDING] = {0, 0, WEIGHTS},
-    [GRULET_OP_LAYER_NORM] = {0, 0, SAME_WIDTH},
-    [GRULET_OP_HISTORY] = {0, 0, STATE},
-    [GRULET_OP_DEPTHWISE] = {0, 0, 0},
-    [GRULET_OP_STATE_READ] = {0, 0, STATE | LOOP_ONLY | NO_INPUT},
-    [GRULET_OP_STATE_WRITE] = {0, 0, STATE | LOOP_ONLY | SAME_WIDTH},
-    [GRULET_OP_FIRST_FRAME] = {0, 0, SAME_WIDTH},
+    {0, 0, 0, 0},
+    {0, 0, WEIGHTS | LEVELS | STATE, GRULET_WITH_GRU},
+    {0, GRULET_FUNCTION_SOFTMAX, WEIGHTS | LEVELS, GRULET_WITH_DENSE},
+    {GRULET_FUNCTION_RELU, GRULET_FUNCTION_RECIPROCAL, SAME_WIDTH, 1},
+    {0, 0, WEIGHTS | LEVELS | STATE, GRULET_WITH_LSTM},
+    {0, 0, WEIGHTS | LEVELS | STATE, GRULET_WITH_RNN},
+    {GRULET_FUNCTION_ADD, GRULET_FUNCTION_MAX, SECOND | SAME_WIDTH, GRULET_WITH_BINARY},
+    {0, 0, SAME_WIDTH, GRULET_WITH_AFFINE},
+    {0, 0, SAME_WIDTH, GRULET_WITH_PRELU},
+    {0, 0, SECOND, GRULET_WITH_CONCAT},
+    {0, 0, 0, GRULET_WITH_SLICE},
+    {0, 0, 0, GRULET_WITH_SELECT},
+    {0, 0, WEIGHTS, GRULET_WITH_EMBEDDING},
+    {0, 0, SAME_WIDTH, GRULET_WITH_LAYER_NORM},
+    {0, 0, STATE, GRULET_WITH_HISTORY},
+    {0, 0, 0, GRULET_WITH_DEPTHWISE},
+    {0, 0, STATE | LOOP_ONLY | NO_INPUT, GRULET_WITH_STATES},
+    {0, 0, STATE | LOOP_ONLY | SAME_WIDTH, GRULET_WITH_STATES},
+    {0, 0, SAME_WIDTH, GRULET_WITH_FIRST_FRAME},
 };
 
 /* Rules: existing values, of the widths that the record says; a second input and a state where the kind has them. */
@@ -219,6 +223,36 @@ static int schedules_allowed(const grulet_tables *t)
     return 1;
 }
 
+/* The functions that this build has, a bit each: none, ReLU and those of two arguments always. */
+#define BIT(name) (uint32_t)(GRULET_WITH_##name) << GRULET_FUNCTION_##name
+static const uint32_t FUNCTIONS =
+    1u << GRULET_FUNCTION_NONE | 1u << GRULET_FUNCTION_RELU | BIT(LEAKY_RELU) | BIT(SIGMOID) | BIT(TANH) | BIT(SOFTMAX) |
+    BIT(CLIP) | BIT(ELU) | BIT(HARD_SIGMOID) | BIT(SOFTPLUS) | BIT(SOFTSIGN) | BIT(THRESHOLDED_RELU) | BIT(EXP) |
+    BIT(LOG) | BIT(SQRT) | BIT(ABS) | BIT(RECIPROCAL) | 0xFFFFFFFFu << GRULET_FUNCTION_ADD;
+#undef BIT
+
+/* Weights that are multiplied; a table of embeddings may have any format. */
+static int format_included(const grulet_op *op)
+{
+    const int int8 = op->activations == GRULET_ACTIVATIONS_INT8;
+    switch (op->weights) {
+    case GRULET_WEIGHTS_F32: return GRULET_WITH_F32;
+    case GRULET_WEIGHTS_F16: return GRULET_WITH_F16;
+    case GRULET_WEIGHTS_INT8: return int8 ? GRULET_WITH_INT8_INT8 : GRULET_WITH_INT8_INT16;
+    default: return int8 ? GRULET_WITH_INT4_INT8 : GRULET_WITH_INT4_INT16;
+    }
+}
+
+/* Has this build all that the operator needs?  Whole sequences are run as blocks. */
+static int op_included(const grulet_op *op)
+{
+    if (!KINDS[op->kind].included || !(FUNCTIONS >> op->function & 1)) return 0;
+    if (op->schedule & GRULET_REVERSE && !(GRULET_WITH_SEQUENCES && GRULET_WITH_BLOCKS)) return 0;
+    if (op->schedule >> GRULET_LOOP_SHIFT && !GRULET_WITH_LOOPS) return 0;
+    if (!(KINDS[op->kind].uses & LEVELS)) return 1;
+    return format_included(op) && (GRULET_WITH_NARROW || op->units % GRULET_BLOCK_ROWS == 0);
+}
+
 /* The one operator that writes value v, of inputs the one "before the first"; GRULET_NONE if that rule is broken. */
 static uint32_t first_after_writer(const grulet_tables *t, uint32_t v)
 {
@@ -306,7 +340,7 @@ static int data_allowed(const grulet_tables *t)
     }
     for (uint32_t s = 0; s < h->states; s++) {
         const grulet_state *state = &t->states[s];
-        const uint64_t bytes = round_up(4 * (uint64_t)state->width, GRULET_ALIGN);
+        const uint64_t bytes = aligned_64(4 * (uint64_t)state->width);
         const grulet_op *op = &t->ops[state->op];
         if (state->initial == 0) continue;
         if (state->initial != at || bytes > end - at || op->kind == GRULET_OP_HISTORY) return 0;
@@ -327,7 +361,7 @@ static int header_allowed(const grulet_header *h)
     at += ((uint64_t)h->inputs + h->outputs) * sizeof(grulet_port) + (uint64_t)h->ops * sizeof(grulet_op);
     at += (uint64_t)h->states * sizeof(grulet_state) + (uint64_t)h->values * sizeof(grulet_value);
     at += h->text_bytes;
-    if (h->data != round_up(at, GRULET_ALIGN) || (uint64_t)h->data + h->data_bytes != h->file_bytes) return 0;
+    if (h->data != aligned_64(at) || (uint64_t)h->data + h->data_bytes != h->file_bytes) return 0;
     return grulet_all_zero((const unsigned char *)h + at, h->data - at);
 }
 
@@ -335,7 +369,7 @@ grulet_status grulet_check_file(const void *file, size_t bytes)
 {
     static const uint32_t ONE = 1;
     static const unsigned char NO_CRC[4] = {0};
-    const grulet_header *h = file;
+    const grulet_header *h = (const grulet_header *)file;
     if (*(const unsigned char *)&ONE != 1) return GRULET_BIG_ENDIAN;
     if (bytes < sizeof MAGIC + 4 || !grulet_same_bytes(file, MAGIC, sizeof MAGIC)) return GRULET_NOT_A_MODEL;
     if ((uintptr_t)file % 4 != 0) return GRULET_MISALIGNED;
@@ -350,6 +384,8 @@ grulet_status grulet_check_file(const void *file, size_t bytes)
     if (!ports_and_values_allowed(&t)) return GRULET_FORBIDDEN;
     for (uint32_t o = 0; o < h->ops; o++)
         if (!op_allowed(&t, &t.ops[o])) return GRULET_FORBIDDEN;
+    for (uint32_t o = 0; o < h->ops; o++)
+        if (!op_included(&t.ops[o])) return GRULET_LEFT_OUT;
     if (!schedules_allowed(&t) || !data_flow_allowed(&t) || !states_allowed(&t) || !data_allowed(&t))
         return GRULET_FORBIDDEN;
     return GRULET_OK;

@@ -1,10 +1,14 @@
 /* The checker of the data section: how many bytes each operator's weights and states take, and which numbers they may
  * hold (docs/format.md, rules 17 to 20).  The file is hostile: sizes are computed in 64 bits. */
+#include "grulet_config.h"
 #include "grulet_impl.h"
 
 #include <string.h>
 
-static uint64_t round_up(uint64_t n, uint64_t to) { return (n + to - 1) / to * to; }
+static int has_int4(const grulet_op *op) { return GRULET_HAS_INT4 && op->weights == GRULET_WEIGHTS_INT4; }
+
+/* `to`: a power of two; a division of 64-bit numbers is a function on small CPUs. */
+static uint64_t round_up(uint64_t n, uint64_t to) { return (n + to - 1) & ~(to - 1); }
 
 /* ---- blocks of weights -------------------------------------------------------------------------------------------- */
 
@@ -21,55 +25,62 @@ static uint32_t multiplier_groups(uint32_t inputs)
 }
 
 /* A panel: a matrix's rows of up to three sets. */
-typedef struct { uint64_t at, bytes, row_sums, multipliers; uint32_t inputs, sets; } panel_layout;
+typedef struct { uint64_t at, bytes, row_sums, multipliers; uint32_t inputs, sets; } checked_panel;
 
 /* Inputs of a panel as the format stores them: whole groups, of int4 whole pairs of groups. */
 static uint64_t stored_inputs(const grulet_op *op, uint32_t inputs)
 {
-    return round_up(inputs, op->weights == GRULET_WEIGHTS_INT4 ? GRULET_PAIR : GRULET_GROUP);
+    return round_up(inputs, has_int4(op) ? GRULET_PAIR : GRULET_GROUP);
 }
 
 /* Where the parts of one block lie, in bytes from its start. */
-typedef struct { panel_layout panels[4]; uint32_t count; uint64_t scales, biases, end, bytes; } block_layout;
+typedef struct { checked_panel panels[4]; uint32_t count, scale_vectors; uint64_t scales, biases, end, bytes; } checked_block;
 
-static block_layout layout_of(const grulet_op *op, uint32_t width)
+static void find_block(checked_block *b, const grulet_op *op, uint32_t width)
 {
     const uint32_t sets = grulet_sets(op), matrices = grulet_is_cell(op) ? 2 : 1;
     const uint64_t row = 4 * (uint64_t)width;
-    const int quantized = grulet_is_quantized(op), int4 = op->weights == GRULET_WEIGHTS_INT4;
-    block_layout b;
+    const int quantized = (GRULET_HAS_INT8 || GRULET_HAS_INT4) && grulet_is_quantized(op);
     uint64_t at = 0;
-    memset(&b, 0, sizeof b);
+    memset(b, 0, sizeof *b);
     for (uint32_t matrix = 0; matrix < matrices; matrix++)
         for (uint32_t set = 0; set < sets; set += GRULET_PANEL_SETS) {
-            panel_layout *panel = &b.panels[b.count++];
+            checked_panel *panel = &b->panels[b->count++];
             panel->inputs = matrix == 0 ? op->inputs : op->units;
-            panel->sets = sets - set < GRULET_PANEL_SETS ? sets - set : GRULET_PANEL_SETS;
+            panel->sets = sets - set < GRULET_PANEL_SETS ? sets - set : (uint32_t)GRULET_PANEL_SETS;
             panel->at = at;
             panel->bytes = round_up(
                 grulet_weight_bytes_of(op->weights, stored_inputs(op, panel->inputs) * width * panel->sets), GRULET_ALIGN);
             at += panel->bytes;
         }
-    b.scales = at;
-    if (quantized) at += row * sets * matrices;
-    b.biases = at;
+    b->scales = at;
+    b->scale_vectors = quantized ? sets * matrices : 0;
+    at += row * b->scale_vectors;
+    b->biases = at;
     at += row * biases_of(op);
-    for (uint32_t p = 0; p < b.count && quantized; p++) {
-        b.panels[p].row_sums = at;
-        at += row * b.panels[p].sets * spans_of(b.panels[p].inputs);
+    for (uint32_t p = 0; p < b->count && quantized; p++) {
+        b->panels[p].row_sums = at;
+        at += row * b->panels[p].sets * spans_of(b->panels[p].inputs);
     }
-    for (uint32_t p = 0; p < b.count && int4; p++) {
-        b.panels[p].multipliers = at;
-        at += (uint64_t)width * b.panels[p].sets * multiplier_groups(b.panels[p].inputs);
+    for (uint32_t p = 0; p < b->count && has_int4(op); p++) {
+        b->panels[p].multipliers = at;
+        at += (uint64_t)width * b->panels[p].sets * multiplier_groups(b->panels[p].inputs);
     }
-    b.end = at;
-    b.bytes = round_up(at, GRULET_ALIGN);
-    return b;
+    b->end = at;
+    b->bytes = round_up(at, GRULET_ALIGN);
 }
 
+static uint64_t block_bytes(const grulet_op *op, uint32_t width)
+{
+    checked_block b;
+    find_block(&b, op, width);
+    return b.bytes;
+}
+
+/* Stored rows of a narrow last block; 0: there is none. */
 static uint32_t last_width(const grulet_op *op)
 {
-    return (uint32_t)round_up(op->units % GRULET_BLOCK_ROWS, GRULET_GROUP);
+    return GRULET_WITH_NARROW ? (uint32_t)round_up(op->units % GRULET_BLOCK_ROWS, GRULET_GROUP) : 0;
 }
 
 /* ---- sizes -------------------------------------------------------------------------------------------------------- */
@@ -106,8 +117,8 @@ uint64_t grulet_op_data_bytes(const grulet_op *op)
         return round_up(p.integers, GRULET_ALIGN) + round_up(p.multipliers, GRULET_ALIGN) +
                round_up(p.floats, GRULET_ALIGN) + round_up(p.halves, GRULET_ALIGN);
     }
-    uint64_t bytes = op->units / GRULET_BLOCK_ROWS * layout_of(op, GRULET_BLOCK_ROWS).bytes;
-    if (last_width(op)) bytes += layout_of(op, last_width(op)).bytes;
+    uint64_t bytes = op->units / GRULET_BLOCK_ROWS * block_bytes(op, GRULET_BLOCK_ROWS);
+    if (last_width(op)) bytes += block_bytes(op, last_width(op));
     return bytes;
 }
 
@@ -127,7 +138,7 @@ uint64_t grulet_state_floats(const grulet_op *op)
 
 int grulet_all_zero(const void *data, uint64_t bytes)
 {
-    const unsigned char *byte = data;
+    const unsigned char *byte = (const unsigned char *)data;
     uint32_t any = 0;
     while (bytes--) any |= *byte++;
     return !any;
@@ -136,7 +147,7 @@ int grulet_all_zero(const void *data, uint64_t bytes)
 /* Floats at any address, none of them NaN, all from `lowest` to `highest`. */
 static int all_within(const void *floats, uint64_t count, float lowest, float highest)
 {
-    const unsigned char *at = floats;
+    const unsigned char *at = (const unsigned char *)floats;
     float value;
     for (; count--; at += sizeof value) {
         memcpy(&value, at, sizeof value);
@@ -168,7 +179,7 @@ static int scales_allowed(const void *scales, uint64_t count) { return all_withi
  * `width`). */
 typedef struct { uint32_t inputs, sets, width, rows, size, row_stride, input_stride; } panel_shape;
 
-static panel_shape shape_of(const grulet_op *op, const panel_layout *panel, uint32_t width, uint32_t rows)
+static panel_shape shape_of(const grulet_op *op, const checked_panel *panel, uint32_t width, uint32_t rows)
 {
     panel_shape s = {panel->inputs, panel->sets, width, rows, 1, GRULET_GROUP, 1};
     if (op->weights == GRULET_WEIGHTS_INT8) return s;
@@ -211,7 +222,7 @@ static int int8_panel_allowed(const unsigned char *panel, const unsigned char *r
     const int8_t *weights = (const int8_t *)panel;
     for (uint32_t first = 0; first < inputs; first += GRULET_SPAN, row_sums += 4 * rows) {
         const uint32_t end = inputs - first > GRULET_SPAN ? first + GRULET_SPAN : inputs;
-        int32_t sums[GRULET_PANEL_SETS * GRULET_BLOCK_ROWS] = {0};
+        int32_t sums[(int)GRULET_PANEL_SETS * GRULET_BLOCK_ROWS] = {0};
         int forbidden = 0;
         for (uint32_t i = first; i < end; i += GRULET_GROUP)
             for (uint32_t row = 0; row < rows; row++, weights += GRULET_GROUP) {
@@ -236,7 +247,7 @@ static int int4_panel_allowed(const unsigned char *panel, const unsigned char *r
     const uint32_t all = s->sets * s->width;
     const unsigned char *weights = panel;
     for (uint32_t first = 0; first < s->inputs; first += GRULET_SPAN, row_sums += 4 * all) {
-        int32_t sums[GRULET_PANEL_SETS * GRULET_BLOCK_ROWS] = {0};
+        int32_t sums[(int)GRULET_PANEL_SETS * GRULET_BLOCK_ROWS] = {0};
         for (uint32_t i = first; i < first + GRULET_SPAN && i < s->inputs; i += GRULET_PAIR) {
             const int8_t *of_group = multipliers + i / GRULET_MULTIPLIER_INPUTS * all;
             for (uint32_t row = 0; row < all; row++, weights += GRULET_GROUP) {
@@ -257,43 +268,44 @@ static int int4_panel_allowed(const unsigned char *panel, const unsigned char *r
     return grulet_all_zero(weights, round_up(used, GRULET_ALIGN) - used);
 }
 
-static int panel_allowed(const grulet_op *op, const unsigned char *block, const panel_layout *panel, uint32_t width,
+static int panel_allowed(const grulet_op *op, const unsigned char *block, const checked_panel *panel, uint32_t width,
                          uint32_t rows)
 {
     const panel_shape shape = shape_of(op, panel, width, rows);
     const unsigned char *weights = block + panel->at, *row_sums = block + panel->row_sums;
-    if (op->weights == GRULET_WEIGHTS_INT4)
+    if (has_int4(op))
         return int4_panel_allowed(weights, row_sums, (const int8_t *)block + panel->multipliers, &shape);
     if (!panel_padding_allowed(weights, &shape)) return 0;
-    switch (op->weights) {
-    case GRULET_WEIGHTS_F32: return all_finite(weights, panel->bytes / 4);
-    case GRULET_WEIGHTS_F16: return all_finite_halves(weights, panel->bytes);
-    default: return int8_panel_allowed(weights, row_sums, panel->inputs, panel->sets * width);
+    switch (op->weights) { /* a format that the build leaves out does not come here: GRULET_LEFT_OUT */
+    case GRULET_WEIGHTS_F32: return GRULET_WITH_F32 && all_finite(weights, panel->bytes / 4);
+    case GRULET_WEIGHTS_F16: return GRULET_WITH_F16 && all_finite_halves(weights, panel->bytes);
+    default: return GRULET_HAS_INT8 && int8_panel_allowed(weights, row_sums, panel->inputs, panel->sets * width);
     }
 }
 
-/* One block of `width` stored rows, the first `rows` of them units. */
-static int block_allowed(const grulet_op *op, const unsigned char *block, uint32_t width, uint32_t rows)
+/* One block of `width` stored rows, the first `rows` of them units; its end, NULL if something is forbidden. */
+static const unsigned char *end_of_allowed(const grulet_op *op, const unsigned char *block, uint32_t width, uint32_t rows)
 {
-    const block_layout b = layout_of(op, width);
-    const uint32_t scale_vectors = (uint32_t)((b.biases - b.scales) / (4 * (uint64_t)width));
+    checked_block b;
+    find_block(&b, op, width);
     for (uint32_t p = 0; p < b.count; p++)
-        if (!panel_allowed(op, block, &b.panels[p], width, rows)) return 0;
-    return scales_allowed(block + b.scales, (uint64_t)scale_vectors * width) &&
-           vector_padding_allowed(block + b.scales, scale_vectors, width, rows) &&
-           all_finite(block + b.biases, (uint64_t)biases_of(op) * width) &&
-           vector_padding_allowed(block + b.biases, biases_of(op), width, rows) &&
-           grulet_all_zero(block + b.end, b.bytes - b.end);
+        if (!panel_allowed(op, block, &b.panels[p], width, rows)) return NULL;
+    if (!scales_allowed(block + b.scales, (uint64_t)b.scale_vectors * width) ||
+        !vector_padding_allowed(block + b.scales, b.scale_vectors, width, rows) ||
+        !all_finite(block + b.biases, (uint64_t)biases_of(op) * width) ||
+        !vector_padding_allowed(block + b.biases, biases_of(op), width, rows) ||
+        !grulet_all_zero(block + b.end, b.bytes - b.end))
+        return NULL;
+    return block + b.bytes;
 }
 
 static int blocks_allowed(const grulet_op *op, const unsigned char *data)
 {
     uint32_t row = 0;
-    for (; row + GRULET_BLOCK_ROWS <= op->units; row += GRULET_BLOCK_ROWS) {
-        if (!block_allowed(op, data, GRULET_BLOCK_ROWS, GRULET_BLOCK_ROWS)) return 0;
-        data += layout_of(op, GRULET_BLOCK_ROWS).bytes;
-    }
-    return row == op->units || block_allowed(op, data, last_width(op), op->units - row);
+    for (; data != NULL && row + GRULET_BLOCK_ROWS <= op->units; row += GRULET_BLOCK_ROWS)
+        data = end_of_allowed(op, data, GRULET_BLOCK_ROWS, GRULET_BLOCK_ROWS);
+    if (data != NULL && last_width(op)) data = end_of_allowed(op, data, last_width(op), op->units - row);
+    return data != NULL;
 }
 
 /* Rule: no element of an int8 table is -128. */
@@ -318,7 +330,7 @@ static int int4_table_allowed(const unsigned char *table, uint64_t rows, uint32_
 
 static int indices_allowed(const void *indices, uint32_t count, uint32_t limit)
 {
-    const uint32_t *index = indices;
+    const uint32_t *index = (const uint32_t *)indices;
     for (uint32_t i = 0; i < count; i++)
         if (index[i] >= limit) return 0;
     return 1;
@@ -345,8 +357,8 @@ int grulet_data_allowed(const grulet_op *op, const unsigned char *data)
     if (!fill_allowed(&at, p.floats)) return 0;
     const unsigned char *halves = at;
     if (!fill_allowed(&at, p.halves)) return 0;
-    if (op->kind == GRULET_OP_SELECT) return indices_allowed(floats, op->units, op->inputs);
-    switch (op->weights) {
+    if (GRULET_WITH_SELECT && op->kind == GRULET_OP_SELECT) return indices_allowed(floats, op->units, op->inputs);
+    switch (GRULET_WITH_EMBEDDING ? op->weights : (uint32_t)GRULET_WEIGHTS_NONE) {
     case GRULET_WEIGHTS_INT8: return int8_table_allowed(data, p.integers) && scales_allowed(floats, op->parameter);
     case GRULET_WEIGHTS_INT4:
         return int4_table_allowed(data, op->parameter, op->units / op->inputs, multipliers, p.multipliers) &&
@@ -367,12 +379,13 @@ static int history_allowed(const grulet_op *op, const unsigned char *floats)
 
 int grulet_state_allowed(const grulet_op *op, const void *floats)
 {
-    const unsigned char *const first = floats, *const second = first + 4 * (size_t)op->units;
+    const unsigned char *const first = (const unsigned char *)floats, *const second = first + 4 * (size_t)op->units;
     switch (op->kind) {
+    case GRULET_OP_HISTORY: return GRULET_WITH_HISTORY && history_allowed(op, first);
+    case GRULET_OP_STATE_READ: return GRULET_WITH_STATES && all_finite(first, op->units);
     case GRULET_OP_LSTM:
-        return all_within(first, op->units, -1.0f, 1.0f) && all_within(second, op->units, -TWO_64, TWO_64);
-    case GRULET_OP_HISTORY: return history_allowed(op, first);
-    case GRULET_OP_STATE_READ: return all_finite(first, op->units);
-    default: return all_within(first, op->units, -1.0f, 1.0f);
+        if (!GRULET_WITH_LSTM || !all_within(second, op->units, -TWO_64, TWO_64)) return 0;
+        break;
     }
+    return all_within(first, op->units, -1.0f, 1.0f);
 }

@@ -1,32 +1,42 @@
 /* Which kernels this library has, and which of them this machine runs.  Compiled without ISA flags. */
-#include "grulet_impl.h"
+#include "arm/grulet_arm.h"
+#include "grulet_kernel.h"
+#include "x86/grulet_x86.h"
 
 #include <string.h>
 
-/* Best first; adding an ISA is one line here, one in grulet_impl.h, one in CMakeLists.txt. */
-static const grulet_kernel *const KERNELS[] = {
+static int on_any_cpu(void) { return 1; }
+
+/* Best first; adding an ISA is one line here, one or two in grulet_kernel.h, one or two in CMakeLists.txt. */
+static const grulet_kernel KERNELS[] = {
 #ifdef GRULET_HAVE_AVX512VNNI
-    &grulet_kernel_avx512vnni,
+    {"avx512vnni", grulet_x86_has_avx512vnni, &grulet_floats_avx512, &grulet_products_avx512vnni},
 #endif
 #ifdef GRULET_HAVE_AVXVNNI
-    &grulet_kernel_avxvnni,
+    {"avxvnni", grulet_x86_has_avxvnni, &grulet_floats_avx2, &grulet_products_avxvnni},
 #endif
 #ifdef GRULET_HAVE_AVX2
-    &grulet_kernel_avx2,
+    {"avx2", grulet_x86_has_avx2, &grulet_floats_avx2, &grulet_products_avx2},
 #endif
 #ifdef GRULET_HAVE_DOTPROD
-    &grulet_kernel_dotprod,
+    {"dotprod", grulet_arm_has_dotprod, &grulet_floats_neon, &grulet_products_dotprod},
 #endif
 #ifdef GRULET_HAVE_NEON
-    &grulet_kernel_neon,
+    {"neon", grulet_arm_has_neon, &grulet_floats_neon, &grulet_products_neon},
 #endif
 #ifdef GRULET_HAVE_ARMV7NEON
-    &grulet_kernel_armv7neon,
+    {"armv7neon", grulet_arm_has_neon, &grulet_floats_armv7, &grulet_products_armv7neon},
 #endif
-#ifdef GRULET_HAVE_SIMD128
-    &grulet_kernel_simd128,
+#ifdef GRULET_HAVE_HELIUM /* this and the next: the compiler was told so */
+    {"helium", on_any_cpu, &grulet_floats_generic, &grulet_products_helium},
 #endif
-    &grulet_kernel_generic,
+#ifdef GRULET_HAVE_DSP
+    {"dsp", on_any_cpu, &grulet_floats_generic, &grulet_products_dsp},
+#endif
+#ifdef GRULET_HAVE_SIMD128 /* a module cannot ask: an engine without vectors refuses to load it */
+    {"simd128", on_any_cpu, &grulet_floats_simd128, &grulet_products_simd128},
+#endif
+    {"generic", on_any_cpu, &grulet_floats_generic, &grulet_products_generic},
 };
 
 /* The one global.  Threads may race to fill it: all write the same pointer. */
@@ -43,7 +53,7 @@ static const grulet_kernel *chosen;
 static const grulet_kernel *usable_kernel(size_t i)
 {
     for (size_t k = 0; k < sizeof KERNELS / sizeof *KERNELS; k++)
-        if (KERNELS[k]->usable() && i-- == 0) return KERNELS[k];
+        if (KERNELS[k].usable() && i-- == 0) return &KERNELS[k];
     return NULL;
 }
 

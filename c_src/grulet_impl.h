@@ -3,6 +3,7 @@
 #define GRULET_IMPL_H
 
 #include "grulet.h"
+#include "grulet_config.h"
 
 #include <string.h>
 
@@ -15,7 +16,7 @@ enum {
     GRULET_MULTIPLIER_INPUTS = 32, /* inputs of an int4 row that share a multiplier */
     GRULET_MAX_MULTIPLIER = 15, /* so that an int4 weight times its multiplier is an int8 weight: at most 120 */
     GRULET_SPAN = 512,          /* inputs whose products are summed as exact int32: 512 * 127 * 32767 < 2^31 */
-    GRULET_TILE = 4,            /* blocks or frames whose gates are computed together; no ISA's FRAMES is larger */
+    GRULET_TILE = GRULET_WITH_BLOCKS ? 4 : 1, /* blocks or frames whose gates are computed together; FRAMES is no larger */
     GRULET_MAX_SETS = 4,        /* sets of rows of a recurrent cell: an LSTM's gates */
     GRULET_MAX_WIDTH = 65536,   /* elements of any vector */
     GRULET_MAX_TOKENS = 1 << 24, /* floats are exact so far: the largest limit of a token port, the longest history */
@@ -192,6 +193,7 @@ struct grulet_stream {
     void *h_operand;            /* and its hidden state */
     float x_level;              /* what one level of x_operand is worth */
     float *projected;           /* a cell's sums from its input panels, [block of rows][set][16]; NULL if block is 1 */
+    void *sweep;                /* what a cell keeps while it is swept: not on the stack, which boards have little of */
     float *sums;                /* [GRULET_TILE][2][set][16]: sums that wait for their gates */
 
     uint32_t backwards;         /* 1 on every second frame: see grulet_task */
@@ -204,7 +206,9 @@ struct grulet_stream {
 /* One operator and where its vectors lie: x, x2 and y in the arenas, h in the states (offsets in floats).
  * `backwards`: sweep the blocks of rows from the last to the first.  Every second step does so, because the end of the
  * weights is what the caches still hold of a model larger than they are.  Blocks are independent: same bits. */
+typedef struct grulet_kernel grulet_kernel; /* grulet_kernel.h */
 typedef struct {
+    const grulet_kernel *kernel;
     const grulet_op *op;
     const unsigned char *data;
     uint32_t x, x2, y, h;
@@ -214,30 +218,15 @@ typedef struct {
 /* Runs one frame of each of `count` streams, over one read of the weights. */
 typedef void (*grulet_op_function)(const grulet_task *task, grulet_stream *const *streams, size_t count);
 
-/* What is not worth an instruction set of its own: grulet_vector_ops.c. */
-void grulet_vector_op(const grulet_task *task, grulet_stream *const *streams, size_t count);
+void grulet_cell(const grulet_task *task, grulet_stream *const *streams, size_t count);  /* gru, lstm, rnn */
+void grulet_dense(const grulet_task *task, grulet_stream *const *streams, size_t count);
+void grulet_activation(const grulet_task *task, grulet_stream *const *streams, size_t count); /* up to softmax */
+void grulet_vector_op(const grulet_task *task, grulet_stream *const *streams, size_t count);  /* all the others */
 
-/* One instruction set.  The functions are made from grulet_kernel_body.h in each ISA file; all give the same bits. */
-typedef struct {
-    const char *name;
-    int (*usable)(void);        /* does this CPU, under this operating system, run it? */
-    /* Copy a frame, subnormals as zero; 0 if it holds a NaN or an infinity. */
-    int (*take_frame)(float *to, const float *x, uint32_t n);
-    grulet_op_function cell;    /* gru, lstm, rnn */
-    grulet_op_function dense;
-    grulet_op_function activation; /* the functions up to softmax */
-    grulet_op_function cell_sequence; /* `count` frames of one stream, one in each of its lanes */
-    uint32_t (*read_lines)(const unsigned char *lines, size_t bytes);
-} grulet_kernel;
+size_t grulet_sweep_bytes(void);
 
-extern const grulet_kernel grulet_kernel_generic;
-extern const grulet_kernel grulet_kernel_avx2;
-extern const grulet_kernel grulet_kernel_avxvnni;
-extern const grulet_kernel grulet_kernel_avx512vnni;
-extern const grulet_kernel grulet_kernel_neon;
-extern const grulet_kernel grulet_kernel_dotprod;
-extern const grulet_kernel grulet_kernel_armv7neon;
-extern const grulet_kernel grulet_kernel_simd128;
+/* `count` frames of one stream, one in each of its lanes. */
+void grulet_cell_sequence(const grulet_task *task, grulet_stream *const *lanes, size_t count);
 
 /* Never NULL after grulet_model_open has succeeded once. */
 const grulet_kernel *grulet_kernel_used(void);

@@ -2,6 +2,7 @@
  *
  * KERNEL_INLINE: small functions whose constant arguments must be seen by the compiler (mode, sets, width).
  * KERNEL_SHARED: large ones that exist once, whatever they are called with.
+ * KERNEL_SMALL: those that should rather be small than fast.
  * The pragmas: no fused multiply-add, also where these files are compiled without this project's flags; some compilers
  * fuse even intrinsics (docs/numerics.md). */
 #ifndef GRULET_INLINE_H
@@ -11,6 +12,9 @@
 #pragma STDC FP_CONTRACT OFF
 #elif defined(__GNUC__)
 #pragma GCC optimize("fp-contract=off")
+#if defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 2) /* Cortex-M55: its vectors flush subnormals, its FPU does not */
+#pragma GCC optimize("no-tree-vectorize")
+#endif
 #elif defined(_MSC_VER)
 #pragma fp_contract(off)
 #endif
@@ -44,6 +48,12 @@
 #define KEEP_IN_REGISTER(v) __asm__("" : "+w"(v))
 #else
 #define KEEP_IN_REGISTER(v) ((void)0)
+#endif
+
+#if defined(__GNUC__)
+#define KERNEL_SMALL static __attribute__((cold))
+#else
+#define KERNEL_SMALL static
 #endif
 
 #if defined(__GNUC__)

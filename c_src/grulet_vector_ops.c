@@ -4,6 +4,7 @@
 #pragma GCC optimize("no-trapping-math") /* nobody looks at exception flags: GCC may compute both sides of a ?: */
 #endif
 #include "generic/grulet_scalar_lanes.h"
+#include "grulet_config.h"
 #include "grulet_functions.h"
 
 #include <string.h>
@@ -62,23 +63,28 @@ KERNEL_INLINE float softplus(float x) { return vf_max(x, 0.0f) + logarithm(1.0f 
     }                                                                                                                  \
     break
 
-static void activation(const frame *f)
+#define FUNCTION(name, value)                                                                                          \
+    case GRULET_FUNCTION_##name:                                                                                       \
+        if (!GRULET_WITH_##name) break;                                                                                \
+        EACH(value)
+
+static void elementwise(const frame *f)
 {
     const uint32_t n = f->op->units;
     const float alpha = f->op->alpha, beta = f->op->beta, *const x = f->x;
     float *const y = f->y;
     switch (f->op->function) {
-    case GRULET_FUNCTION_CLIP: EACH(vf_max(vf_min(v, beta), alpha));
-    case GRULET_FUNCTION_ELU: EACH(elu(v, alpha));
-    case GRULET_FUNCTION_HARD_SIGMOID: EACH(vf_max(vf_min(v * alpha + beta, 1.0f), 0.0f));
-    case GRULET_FUNCTION_SOFTPLUS: EACH(softplus(v));
-    case GRULET_FUNCTION_SOFTSIGN: EACH(v / (1.0f + vf_abs(v)));
-    case GRULET_FUNCTION_THRESHOLDED_RELU: EACH(v > alpha ? v : 0.0f);
-    case GRULET_FUNCTION_EXP: EACH(exponential(v));
-    case GRULET_FUNCTION_LOG: EACH(logarithm(v));
-    case GRULET_FUNCTION_SQRT: EACH(square_root(v));
-    case GRULET_FUNCTION_ABS: EACH(vf_abs(v));
-    case GRULET_FUNCTION_RECIPROCAL: EACH(to_finite(1.0f / v));
+    FUNCTION(CLIP, vf_max(vf_min(v, beta), alpha));
+    FUNCTION(ELU, elu(v, alpha));
+    FUNCTION(HARD_SIGMOID, vf_max(vf_min(v * alpha + beta, 1.0f), 0.0f));
+    FUNCTION(SOFTPLUS, softplus(v));
+    FUNCTION(SOFTSIGN, v / (1.0f + vf_abs(v)));
+    FUNCTION(THRESHOLDED_RELU, v > alpha ? v : 0.0f);
+    FUNCTION(EXP, exponential(v));
+    FUNCTION(LOG, logarithm(v));
+    FUNCTION(SQRT, square_root(v));
+    FUNCTION(ABS, vf_abs(v));
+    FUNCTION(RECIPROCAL, to_finite(1.0f / v));
     }
 }
 
@@ -99,13 +105,13 @@ static void binary(const frame *f)
 
 static void affine(const frame *f)
 {
-    const float *scale = f->data, *shift = scale + f->op->units;
+    const float *scale = (const float *)f->data, *shift = scale + f->op->units;
     for (uint32_t i = 0; i < f->op->units; i++) f->y[i] = to_finite(f->x[i] * scale[i] + shift[i]);
 }
 
 static void prelu(const frame *f)
 {
-    const float *slopes = f->data;
+    const float *slopes = (const float *)f->data;
     for (uint32_t i = 0; i < f->op->units; i++)
         f->y[i] = f->x[i] < 0.0f ? to_finite(f->x[i] * slopes[i]) : f->x[i];
 }
@@ -124,7 +130,7 @@ static void slice(const frame *f) { copy(f->y, f->x + f->op->parameter, f->op->u
 
 static void selection(const frame *f)
 {
-    const uint32_t *indices = f->data;
+    const uint32_t *indices = (const uint32_t *)f->data;
     for (uint32_t i = 0; i < f->op->units; i++) f->y[i] = f->x[indices[i]];
 }
 
@@ -162,8 +168,8 @@ static void embedding(const frame *f)
         switch (f->op->weights) {
         case GRULET_WEIGHTS_F32: copy(y, (const float *)f->data + token * width, width); break;
         case GRULET_WEIGHTS_F16: f16_row(y, (const uint16_t *)f->data + token * width, width); break;
-        case GRULET_WEIGHTS_INT8: int8_row(y, f->data, token, rows, width); break;
-        default: int4_row(y, f->data, token, rows, width);
+        case GRULET_WEIGHTS_INT8: int8_row(y, (const int8_t *)f->data, token, rows, width); break;
+        default: int4_row(y, (const unsigned char *)f->data, token, rows, width);
         }
     }
 }
@@ -202,7 +208,7 @@ static void history(const frame *f)
 static void depthwise(const frame *f)
 {
     const uint32_t channels = f->op->units;
-    const float *taps = f->data, *bias = taps + f->op->inputs, *x = f->x;
+    const float *taps = (const float *)f->data, *bias = taps + f->op->inputs, *x = f->x;
     for (uint32_t i = 0; i < channels; i++) f->y[i] = taps[i] * x[i];
     for (uint32_t at = channels; at < f->op->inputs; at += channels)
         for (uint32_t i = 0; i < channels; i++) f->y[i] = f->y[i] + taps[at + i] * x[at + i];
@@ -221,21 +227,21 @@ static float sum(const float *x, uint32_t n)
 {
     float sums[SUMS] = {0};
     for (uint32_t i = 0; i < n; i += SUMS)
-        ROLLED for (uint32_t j = 0; j < (n - i < SUMS ? n - i : SUMS); j++) sums[j] += x[i + j];
+        ROLLED for (uint32_t j = 0; j < (n - i < SUMS ? n - i : (uint32_t)SUMS); j++) sums[j] += x[i + j];
     return total(sums);
 }
 static float sum_of_squares(const float *x, uint32_t n)
 {
     float sums[SUMS] = {0};
     for (uint32_t i = 0; i < n; i += SUMS)
-        ROLLED for (uint32_t j = 0; j < (n - i < SUMS ? n - i : SUMS); j++) sums[j] += x[i + j] * x[i + j];
+        ROLLED for (uint32_t j = 0; j < (n - i < SUMS ? n - i : (uint32_t)SUMS); j++) sums[j] += x[i + j] * x[i + j];
     return total(sums);
 }
 
 static void layer_norm(const frame *f)
 {
     const uint32_t n = f->op->parameter;
-    const float *scale = f->data, *shift = scale + n;
+    const float *scale = (const float *)f->data, *shift = scale + n;
     for (uint32_t part = 0; part < f->op->units; part += n) {
         const float *x = f->x + part;
         float *y = f->y + part;
@@ -249,22 +255,25 @@ static void layer_norm(const frame *f)
 
 /* ---- by kind -------------------------------------------------------------------------------------------------- */
 
-static void (*const FUNCTIONS[GRULET_OP_KINDS])(const frame *f) = {
-    [GRULET_OP_ACTIVATION] = activation,
-    [GRULET_OP_BINARY] = binary,
-    [GRULET_OP_AFFINE] = affine,
-    [GRULET_OP_PRELU] = prelu,
-    [GRULET_OP_CONCAT] = concat,
-    [GRULET_OP_SLICE] = slice,
-    [GRULET_OP_SELECT] = selection,
-    [GRULET_OP_EMBEDDING] = embedding,
-    [GRULET_OP_LAYER_NORM] = layer_norm,
-    [GRULET_OP_HISTORY] = history,
-    [GRULET_OP_DEPTHWISE] = depthwise,
-    [GRULET_OP_STATE_READ] = state_read,
-    [GRULET_OP_STATE_WRITE] = state_write,
-    [GRULET_OP_FIRST_FRAME] = first_frame,
-};
+static void run_frame(const frame *f)
+{
+    switch (f->op->kind) {
+    case GRULET_OP_ACTIVATION: if (GRULET_HAS_ELEMENTWISE) elementwise(f); break;
+    case GRULET_OP_BINARY: if (GRULET_WITH_BINARY) binary(f); break;
+    case GRULET_OP_AFFINE: if (GRULET_WITH_AFFINE) affine(f); break;
+    case GRULET_OP_PRELU: if (GRULET_WITH_PRELU) prelu(f); break;
+    case GRULET_OP_CONCAT: if (GRULET_WITH_CONCAT) concat(f); break;
+    case GRULET_OP_SLICE: if (GRULET_WITH_SLICE) slice(f); break;
+    case GRULET_OP_SELECT: if (GRULET_WITH_SELECT) selection(f); break;
+    case GRULET_OP_EMBEDDING: if (GRULET_WITH_EMBEDDING) embedding(f); break;
+    case GRULET_OP_LAYER_NORM: if (GRULET_WITH_LAYER_NORM) layer_norm(f); break;
+    case GRULET_OP_HISTORY: if (GRULET_WITH_HISTORY) history(f); break;
+    case GRULET_OP_DEPTHWISE: if (GRULET_WITH_DEPTHWISE) depthwise(f); break;
+    case GRULET_OP_STATE_READ: if (GRULET_WITH_STATES) state_read(f); break;
+    case GRULET_OP_STATE_WRITE: if (GRULET_WITH_STATES) state_write(f); break;
+    case GRULET_OP_FIRST_FRAME: if (GRULET_WITH_FIRST_FRAME) first_frame(f); break;
+    }
+}
 
 void grulet_vector_op(const grulet_task *task, grulet_stream *const *streams, size_t count)
 {
@@ -273,6 +282,6 @@ void grulet_vector_op(const grulet_task *task, grulet_stream *const *streams, si
         const float *arena = streams[kind == GRULET_OP_FIRST_FRAME ? count - 1 : s]->arena; /* the lanes are reversed */
         const frame f = {task->op, task->data, arena + task->x, arena + task->x2,
                          streams[s]->arena + task->y, streams[s]->state + task->h};
-        FUNCTIONS[kind](&f);
+        run_frame(&f);
     }
 }

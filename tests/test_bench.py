@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,13 +18,18 @@ from programs import Builder, plain_frames, small_file
 import grulet
 from grulet import format as grulet_format
 from grulet.__main__ import main
-from grulet.bench import measure
-from grulet.bench_operators import OperatorParts
-from grulet.bench_picture import MOST_BARS, draw
-from grulet.bench_report import READ, REST, STEP, TICK, BenchReport, PacedRun
 from grulet.commands.arguments import period, whole
 from grulet.errors import GruletError
-from grulet.paced import WARM_UP, OtherWork, PacedTimes, in_turn, run_paced
+from grulet.measuring import Latency, machine, measure
+from grulet.measuring.answers import answers, frames_of
+from grulet.measuring.histogram import Histogram
+from grulet.measuring.imported import Imported, read_report
+from grulet.measuring.machine import before_and_after, described, process
+from grulet.measuring.names import READ, REST, STEP, TICK
+from grulet.measuring.operators import OperatorParts
+from grulet.measuring.paced import WARM_UP, OtherWork, PacedTimes, in_turn, run_paced
+from grulet.measuring.picture import MOST_BARS, draw
+from grulet.measuring.report import BenchReport, PacedRun
 
 # ---- arguments ------------------------------------------------------------------------------------------------------
 
@@ -234,11 +241,87 @@ def test_operators_are_a_contestant() -> None:
     assert (parts._times > 0).all()
 
 
+# ---- distributions ---------------------------------------------------------------------------------------------------
+
+
+@given(times=st.lists(st.integers(0, 2**62), min_size=1, max_size=50))
+def test_histogram(times: list[int]) -> None:
+    """Every call is in a bin, between whose edges it lies; no bins without calls at the ends."""
+    histogram = Histogram.of(np.array(times, np.int64))
+    assert sum(histogram.counts) == len(times)
+    assert histogram.counts[0] > 0
+    assert histogram.counts[-1] > 0
+    slack = 1 + 1e-9
+    for end, time in ((0, min(times)), (-1, max(times))):
+        low, high = histogram.edges[end - 1 if end else 0], histogram.edges[end or 1]
+        assert low / slack <= max(time, 1) / 1e3 <= high * slack
+    assert Histogram.of_json({"first": histogram.first, "counts": [*histogram.counts]}) == histogram
+
+
+def test_jitter() -> None:
+    """What lies between the middle and all but a thousandth."""
+    latency = Latency.of(np.arange(0, 1_001_000, 1000))
+    assert (latency.p50, latency.p999) == pytest.approx((500.0, 999.0))
+    assert latency.jitter == latency.p999 - latency.p50
+
+
+# ---- frames and facts ------------------------------------------------------------------------------------------------
+
+
+def test_frames_to_measure_on() -> None:
+    """Numbers from -2 to 2 spread evenly, tokens below their limit, and always the same ones."""
+    frames = frames_of([(3, 0), (2, 7)], 500)
+    assert frames.dtype == np.float32
+    assert frames.shape == (500, 5)
+    numbers, tokens = frames[:, :3], frames[:, 3:]
+    assert (numbers >= -2).all()
+    assert (numbers < 2).all()
+    assert np.histogram(numbers, 4, (-2, 2))[0] == pytest.approx([375] * 4, rel=0.15)
+    assert set(tokens.ravel()) == set(range(7))
+    assert np.unique(numbers).size == numbers.size
+    assert [float(number) for number in frames[0, :2]] == [0.2935903072357178, 0.3535749912261963]
+
+
+def test_answers_are_those_of_a_stream() -> None:
+    """From the initial state on."""
+    model = grulet.load(small_file())
+    frames = frames_of([(model.input_width, 0)])
+    found = answers(model, frames)
+    stream = model.stream()
+    computed = np.array([stream.step(frame) for frame in frames])
+    assert found["outputs_crc32"] == f"{zlib.crc32(computed.tobytes()):08x}"
+    assert found["frames"] == len(frames)
+
+
+def test_facts_for_people() -> None:
+    """What may be unknown, refused or emulated is said; what is usual is not made much of."""
+    facts = machine() | process(None)
+    unknown = before_and_after(*[{"frequency_mhz": None, "governor": None}] * 2)
+    known = before_and_after(
+        {"frequency_mhz": 600.0, "governor": "ondemand"}, {"frequency_mhz": 1500.0, "governor": "performance"}
+    )
+    assert len(described(facts | unknown | {"emulator": None})) == 3
+    text = "\n".join(described(facts | known | {"refused": ["mlockall: no"], "emulator": "qemu-arm"}))
+    for part in (
+        "not pinned",
+        "governor ondemand, then performance, 600 MHz before, 1500 after",
+        "mlockall: no",
+        "qemu-arm",
+    ):
+        assert part in text
+    assert "governor and frequency unknown" in "\n".join(described(facts | unknown))
+
+
 # ---- the report and its picture -------------------------------------------------------------------------------------
 
 
 def report_of(
-    data: bytes, *, paced: bool = True, rivals: tuple[str, ...] = (), model: str = "net.grulet"
+    data: bytes,
+    *,
+    paced: bool = True,
+    rivals: tuple[str, ...] = (),
+    model: str = "net.grulet",
+    imported: tuple[Imported, ...] = (),
 ) -> BenchReport:
     """A report with made-up times."""
     opened = grulet.load(data)
@@ -258,16 +341,22 @@ def report_of(
         touched_bytes=2**24,
         times={name: PacedTimes(late, 4 * hot[name], 10**7) for name in (READ, STEP, *rivals)},
     )
-    facts = {"cpu": "a CPU", "system": "a system", "python": "3", "isa": "generic", "pinned_to_cpu": None}
+    clock = {"frequency_mhz": 1500.0, "governor": "performance"}
     return BenchReport(
-        model,
-        "a model",
-        opened.weight_bytes,
-        facts,
-        hot,
-        parts.costs(float(np.median(hot[TICK])), 2e3),
-        run if paced else None,
+        model=model,
+        model_crc32=f"{opened.crc32:08x}",
+        title="a model",
+        weight_bytes=opened.weight_bytes,
+        answers=answers(opened, frames_of((port.width, port.tokens) for port in opened.inputs)),
+        machine=machine() | process(None) | {"cpu": "a CPU", "release": "6"} | before_and_after(clock, clock),
+        hot=hot,
+        operators=parts.costs(float(np.median(hot[TICK])), 2e3),
+        paced=run if paced else None,
+        imported=imported,
     )
+
+
+_FIXED = report_of(small_file())
 
 
 def many_operators() -> bytes:
@@ -313,6 +402,144 @@ def test_picture(paced: bool, ending: str, tmp_path: Path) -> None:
     assert (tmp_path / f"p.{ending}").read_bytes().startswith(starts[ending])
 
 
+def board_of(report: BenchReport, name: str = "board", **changes: object) -> Imported:
+    """The report, as that of another machine."""
+    return Imported(name, json.loads(json.dumps(report.as_json())) | changes)
+
+
+@pytest.mark.parametrize("board_paced", [False, True])
+@pytest.mark.parametrize("paced", [False, True])
+def test_report_beside_another(paced: bool, board_paced: bool) -> None:
+    """Every row of either is there, with both machines where both have it."""
+    board = board_of(report_of(small_file(), paced=board_paced))
+    report = report_of(small_file(), paced=paced, imported=(board,))
+    table = str(report).partition("Side by side")[2]
+    assert table.count("this machine ") == 7 + 4 * paced
+    assert table.count(" board ") == 7 + 4 * board_paced
+    assert "the same answers to 64 frames, bit for bit" in table
+    assert table.count(f"{STEP}, hot") == 1
+    assert max(map(len, table.splitlines())) <= 120
+    assert report.as_json()["imported"] == [board.data]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"model_crc32": "00000000", "model": "other.grulet"}, "ANOTHER MODEL: other.grulet"),
+        ({"answers": {"frames": 9, "inputs_crc32": "0", "outputs_crc32": "0"}}, "answers cannot be compared"),
+    ],
+)
+def test_another_model_or_other_frames(change: dict[str, object], said: str, tmp_path: Path) -> None:
+    """Said plainly, and drawn."""
+    board = board_of(report_of(small_file()), **change)
+    report = report_of(small_file(), imported=(board,))
+    assert said in str(report)
+    draw(str(tmp_path / "p.png"), report)
+
+
+def test_other_answers_are_an_alarm() -> None:
+    """The same model and frames have one answer."""
+    report = report_of(small_file())
+    wrong = board_of(report, answers=report.answers | {"outputs_crc32": "00000000"})
+    assert "OTHER ANSWERS" in str(report_of(small_file(), imported=(wrong,)))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("paced", [False, True])
+def test_picture_beside_others(paced: bool, tmp_path: Path) -> None:
+    """Boards with and without real time, with another period, with one bin."""
+    boards = (
+        board_of(report_of(small_file(), paced=not paced), "first"),
+        board_of(report_of(many_operators(), paced=True), "second"),
+    )
+    boards[1].data["paced"]["period_seconds"] = 0.02
+    boards[1].data["microseconds"][STEP]["histogram"] = {"first": 320, "counts": [5], "bins_per_doubling": 32}
+    draw(str(tmp_path / "p.svg"), report_of(small_file(), paced=paced, imported=boards))
+    text = (tmp_path / "p.svg").read_text()
+    for words in ("this machine: hot", "first: hot", "second: hot, ANOTHER MODEL"):
+        assert f"<!-- {words}" in text  # what the letters below it spell
+
+
+def without(data: dict[str, Any], *path: str) -> dict[str, Any]:
+    """A copy that lacks a key."""
+    copy = json.loads(json.dumps(data))
+    at = copy
+    for key in path[:-1]:
+        at = at[key]
+    del at[path[-1]]
+    return copy
+
+
+def test_a_report_is_read(tmp_path: Path) -> None:
+    """Its name is the file's; keys of later versions do no harm."""
+    data = board_of(report_of(small_file()), later=1).data
+    (tmp_path / "pi4.json").write_text(json.dumps(data))
+    board = read_report(str(tmp_path / "pi4.json"))
+    assert board.name == "pi4"
+    assert board.data == data
+
+
+REFUSED_REPORTS = {
+    "nothing": ("", "it is no JSON"),
+    "not JSON": ("{'p50': 1}", "it is no JSON"),
+    "deep": ("[" * 100_000, "it is no JSON"),
+    "an array": ("[]", "it is not an object"),
+    "a number": ("7", "it is not an object"),
+    "something else": ('{"p50": 1}', "model is missing"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED_REPORTS)
+def test_files_that_are_no_report(name: str, tmp_path: Path) -> None:
+    """One line that names the file and what is wrong."""
+    text, reason = REFUSED_REPORTS[name]
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(GruletError, match=rf"x\.json: not a report.*{reason}"):
+        read_report(str(tmp_path / "x.json"))
+
+
+def test_reports_with_something_missing_or_wrong(tmp_path: Path) -> None:
+    """Named by its path."""
+    data = json.loads(json.dumps(report_of(small_file()).as_json()))
+    changed = json.loads(json.dumps(data))
+    changed["microseconds"][STEP]["p50"] = float("nan")
+    cases = {
+        "machine.isa is missing": without(data, "machine", "isa"),
+        "microseconds.grulet step is missing": without(data, "microseconds", STEP),
+        "operators is not an array": data | {"operators": {}},
+        "microseconds.grulet step.p50 is not a number of at least 0": changed,
+        "paced.period_seconds is not a number above 0": data | {"paced": data["paced"] | {"period_seconds": 0}},
+        "model_crc32 is not a line of text": data | {"model_crc32": "two\nlines"},
+    }
+    for reason, wrong in cases.items():
+        (tmp_path / "x.json").write_text(json.dumps(wrong))
+        with pytest.raises(GruletError, match=reason.replace(".", r"\.")):
+            read_report(str(tmp_path / "x.json"))
+
+
+@given(data=st.data())
+def test_a_changed_report_is_refused_or_shown(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Whatever a file holds in some place: one error of ours, or a table."""
+    report = json.loads(json.dumps(_FIXED.as_json()))
+    at: Any = report
+    while True:
+        keys = list(at) if isinstance(at, dict) else list(range(len(at)))
+        key = data.draw(st.sampled_from(keys))
+        if isinstance(at[key], dict | list) and at[key] and data.draw(st.booleans()):
+            at = at[key]
+            continue
+        break
+    at[key] = data.draw(st.one_of(st.none(), st.integers(), st.floats(), st.text(max_size=5), st.just([]), st.just({})))
+    path = tmp_path_factory.getbasetemp() / "changed.json"
+    path.write_text(json.dumps(report))
+    try:
+        board = read_report(str(path))
+    except GruletError as error:
+        assert "\n" not in str(error)  # noqa: PT017
+        return
+    assert "Side by side" in str(report_of(small_file(), imported=(board,)))
+
+
 def test_a_picture_that_fails_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whole or not there: what was there before stays."""
     from matplotlib.figure import Figure
@@ -339,6 +566,30 @@ def net(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "net.grulet").write_bytes(small_file())
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def test_import(net: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A report of this very command is taken, in tables, JSON and picture; what cannot be imported is refused first."""
+    assert main([*SHORT, "--period", "1ms", "--json"]) == 0
+    (net / "board.json").write_text(capsys.readouterr().out)
+    assert main(["bench", "net.grulet", "--steps", "40", "--import", "board.json", "--plot", "p.png"]) == 0
+    assert "board: " in capsys.readouterr().out
+    assert (net / "p.png").exists()
+    assert main(["bench", "net.grulet", "--steps", "40", "--import", "board.json", "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["imported"] == [json.loads((net / "board.json").read_text())]
+    (net / "this machine.json").write_text("")
+    for paths, reason in (
+        (["board.json", "board.json"], "'board' names another report"),
+        (["none.json"], "none.json: No such file"),
+        (["net.grulet"], "net.grulet: not a report"),
+        (["."], "Is a directory"),
+    ):
+        given_paths = [word for path in paths for word in ("--import", path)]
+        assert main(["bench", "net.grulet", "--steps", "10000000", *given_paths]) == 2
+        problem = capsys.readouterr().err
+        assert problem.count("\n") == 1
+        assert reason in problem
 
 
 SHORT = ["bench", "net.grulet", "--steps", "40", "--paced-steps", "20", "--between-bytes", "65536"]

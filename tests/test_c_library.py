@@ -15,10 +15,12 @@ C_SRC = ROOT / "c_src"
 COMPILER = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
 FOLDERS = {"x86_64": "x86", "amd64": "x86", "aarch64": "arm", "arm64": "arm"}  # of the other CPUs generic alone
 FLAGS = {  # of files that need some
-    "grulet_kernel_avx2.c": ["-mavx2", "-mf16c"],
-    "grulet_kernel_avxvnni.c": ["-mavx2", "-mf16c", "-mavxvnni"],
-    "grulet_kernel_avx512vnni.c": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512vnni"],
-    "grulet_kernel_dotprod.c": ["-march=armv8.2-a+dotprod"],
+    "grulet_floats_avx2.c": ["-mavx2", "-mf16c"],
+    "grulet_products_avx2.c": ["-mavx2"],
+    "grulet_products_avxvnni.c": ["-mavx2", "-mavxvnni"],
+    "grulet_floats_avx512.c": ["-mavx512f", "-mavx512bw", "-mavx512vl"],
+    "grulet_products_avx512vnni.c": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512vnni"],
+    "grulet_products_dotprod.c": ["-march=armv8.2-a+dotprod"],
 }
 
 needs_compiler = pytest.mark.skipif(
@@ -30,7 +32,7 @@ def sources() -> list[Path]:
     """The library's files for this machine."""
     files = [*C_SRC.glob("*.c"), *C_SRC.glob("generic/*.c")]
     if folder := FOLDERS.get(platform.machine().lower()):
-        files += [path for path in C_SRC.glob(f"{folder}/*.c") if "armv7" not in path.name]
+        files += [path for path in C_SRC.glob(f"{folder}/*.c") if not re.search("armv7|dsp|helium", path.name)]
     return sorted(files)
 
 
@@ -105,3 +107,18 @@ def test_c_tests(tmp_path: Path) -> None:
     passed = done.stdout
     for name in ("selftest", "contract", "gates", "fuzz_open"):
         assert re.search(rf"{name} \.+ +Passed", passed), passed
+
+
+@pytest.mark.skipif(
+    platform.machine().lower() not in ("x86_64", "amd64") or not shutil.which("cmake") or not shutil.which("strip"),
+    reason="the bound is that of x86; needs CMake and strip",
+)
+def test_shared_library_is_small(tmp_path: Path) -> None:
+    """All x86 kernels, one shared library, stripped: at most 96 KB."""
+    for command in (
+        ["cmake", "-S", str(ROOT), "-B", str(tmp_path), "-DBUILD_SHARED_LIBS=ON", "-DCMAKE_BUILD_TYPE=Release"],
+        ["cmake", "--build", str(tmp_path), "--parallel", "2"],
+        ["strip", "-o", str(tmp_path / "stripped"), str(tmp_path / "libgrulet.so")],
+    ):
+        subprocess.run(command, check=True, capture_output=True)
+    assert (tmp_path / "stripped").stat().st_size <= 96 * 1024

@@ -284,8 +284,10 @@ def test_read_weights_runs(isa: str) -> None:
 
 def test_this_file_knows_every_kernel() -> None:
     """A new ISA file must be added to KERNELS, or it would go untested."""
-    named = {re.findall(r'#define KERNEL_NAME "(\w+)"', path.read_text())[0] for path in C_SRC.glob("*/*kernel_*.c")}
-    assert named == set(KERNELS)
+    named = re.findall(r'\{"(\w+)", \w+, &grulet_floats_', (C_SRC / "grulet_cpu.c").read_text())
+    assert sorted(named) == sorted(KERNELS)
+    products = {path.stem.removeprefix("grulet_products_") for path in C_SRC.glob("*/grulet_products_*.c")}
+    assert products == set(named)
 
 
 def test_isas_and_use_isa() -> None:

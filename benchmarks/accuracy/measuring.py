@@ -15,7 +15,7 @@ from benchmarks.building import compiler_version, linked_program, run
 from benchmarks.common import AbsentError, rounded
 
 import grulet
-from grulet.bench import quiet_process
+from grulet.measuring import quiet_process
 from grulet.progress import progress
 
 ROUNDS = 301

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from grulet.bench import quiet_process
+from grulet.measuring import quiet_process
 
 from . import Array, Rival, rivals, sequence_rivals, stream_rivals
 

@@ -22,8 +22,6 @@
 #include <arm_neon.h>
 #include <string.h>
 
-#define HAS_INT4_SUMS
-
 enum {
     INT4_AHEAD = 8 /* pairs: weights that come from the second cache or further are asked for this early */
 };
@@ -37,7 +35,7 @@ KERNEL_INLINE const int32_t *int4_offsets(const void *operand, uint32_t stride)
  * because the panel may end before it does. */
 KERNEL_INLINE void finish_int4(void *operand, uint32_t stride, uint32_t n, const int planes)
 {
-    int8_t *levels = operand;
+    int8_t *levels = (int8_t *)operand;
     int32_t *offsets = (int32_t *)(void *)(levels + 2 * stride);
     for (int plane = 0; plane < planes; plane++)
         memset(levels + (uint32_t)plane * stride + n, 0, grulet_round_up(n, GRULET_MULTIPLIER_INPUTS) - n);
@@ -118,16 +116,16 @@ KERNEL_INLINE void int4_pass(int32x4_t *exact, const unsigned char *weights, uin
 
 /* Spans, sets, rows, frames: `together` of them in a pass. */
 KERNEL_INLINE void int4_sums(float *const *sums, const unsigned char *panel, const void *const *operands, int frames,
-                             uint32_t inputs, uint32_t width, int sets, const int32_t *row_sums,
+                             uint32_t inputs, uint32_t width, int sets, uint32_t rows, const int32_t *row_sums,
                              const int8_t *multipliers, const int planes, const int quads, const int together)
 {
     const int4_shape s = {quads, together, planes};
     const uint32_t stride = grulet_round_up(inputs, 64); /* of the planes */
-    const uint32_t rows = width * (uint32_t)sets, pair_bytes = GRULET_GROUP * rows;
+    const uint32_t taken = width * (uint32_t)sets, pair_bytes = GRULET_GROUP * rows;
     uint32_t first = 0;
     do {
         const uint32_t left = inputs - first, span = left > GRULET_SPAN ? GRULET_SPAN : left;
-        for (uint32_t row = 0; row < rows; row += 4 * (uint32_t)quads)
+        for (uint32_t row = 0; row < taken; row += 4 * (uint32_t)quads)
             for (int f = 0; f < frames; f += together) {
                 const int8_t *levels[INT4_FRAMES * 2];
                 const int32_t *offsets[INT4_FRAMES];
@@ -154,21 +152,22 @@ KERNEL_INLINE void int4_sums(float *const *sums, const unsigned char *panel, con
 /* Functions of their own, for panels of three sets and of one; a narrow block (the last) goes by four rows. */
 #define INT4_FORM(name, planes, quads, together)                                                                       \
     KERNEL_SHARED void name(float *const *sums, const unsigned char *panel, const void *const *operands, int frames,   \
-                            uint32_t inputs, uint32_t width, int sets, const int32_t *row_sums,                        \
+                            uint32_t inputs, uint32_t width, int sets, uint32_t rows, const int32_t *row_sums,         \
                             const int8_t *multipliers)                                                                 \
     {                                                                                                                  \
-        int4_sums(sums, panel, operands, frames, inputs, width, sets, row_sums, multipliers, planes, quads, together); \
+        int4_sums(sums, panel, operands, frames, inputs, width, sets, rows, row_sums, multipliers, planes, quads,      \
+                  together);                                                                                           \
     }
 #define INT4_SUMS(name, planes)                                                                                        \
     INT4_FORM(name##_alone, planes, INT4_QUADS, 1)                                                                     \
     INT4_FORM(name##_together, planes, INT4_QUADS, INT4_FRAMES)                                                        \
     INT4_FORM(name##_narrow, planes, 1, 1)                                                                             \
     KERNEL_INLINE void name(float *const *sums, const unsigned char *panel, const void *const *operands,               \
-                            const int frames, uint32_t inputs, uint32_t width, const int sets,                         \
+                            const int frames, uint32_t inputs, uint32_t width, const int sets, uint32_t rows,          \
                             const int32_t *row_sums, const int8_t *multipliers)                                        \
     {                                                                                                                  \
         (width != GRULET_BLOCK_ROWS ? name##_narrow : frames % INT4_FRAMES ? name##_alone : name##_together)(          \
-            sums, panel, operands, frames, inputs, width, sets, row_sums, multipliers);                                \
+            sums, panel, operands, frames, inputs, width, sets, rows, row_sums, multipliers);                                \
     }
 INT4_SUMS(sum_int4_int16, 2)
 INT4_SUMS(sum_int4_int8, 1)

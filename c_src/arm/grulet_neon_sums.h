@@ -153,9 +153,10 @@ KERNEL_INLINE void int16_pass(int32x4_t *exact, const unsigned char *panel, uint
 /* Spans, sets, rows, frames.  `quads` x 4 rows make a pass. */
 #define NEON_SUMS(name, element, most_quads)                                                                           \
     KERNEL_INLINE void name##_sums(float *const *sums, const unsigned char *panel, const void *const *operands,        \
-                                   const int frames, uint32_t inputs, uint32_t width, const int sets, const int quads) \
+                                   const int frames, uint32_t inputs, uint32_t width, const int sets, uint32_t rows,   \
+                                   const int quads)                                                                    \
     {                                                                                                                  \
-        const uint32_t group_bytes = GRULET_GROUP * width * (uint32_t)sets;                                            \
+        const uint32_t group_bytes = GRULET_GROUP * rows;                                                              \
         uint32_t first = 0;                                                                                            \
         do {                                                                                                           \
             const uint32_t left = inputs - first, span = left > GRULET_SPAN ? GRULET_SPAN : left;                      \
@@ -174,11 +175,12 @@ KERNEL_INLINE void int16_pass(int32x4_t *exact, const unsigned char *panel, uint
     }                                                                                                                  \
     KERNEL_INLINE void sum_int8_##name(float *const *sums, const unsigned char *panel, const void *const *operands,    \
                                        const int frames, uint32_t inputs, uint32_t width, const int sets,              \
-                                       const int32_t *row_sums)                                                        \
+                                       uint32_t rows, const int32_t *row_sums)                                                        \
     {                                                                                                                  \
         (void)row_sums;                                                                                                \
-        if (width == GRULET_BLOCK_ROWS) name##_sums(sums, panel, operands, frames, inputs, width, sets, most_quads);   \
-        else name##_sums(sums, panel, operands, frames, inputs, width, sets, 1); /* the last, narrow block */          \
+        if (width == GRULET_BLOCK_ROWS) name##_sums(sums, panel, operands, frames, inputs, width, sets, rows,         \
+                                                    most_quads);                                                       \
+        else name##_sums(sums, panel, operands, frames, inputs, width, sets, rows, 1); /* the last, narrow block */    \
     }
 
 NEON_SUMS(int8, int8_t, 4)

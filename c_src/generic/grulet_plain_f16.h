@@ -1,4 +1,4 @@
-/* The panel sums of f16 weights in plain C, for kernels without sums of their own. */
+/* The panel sums of f16 weights in plain C, for floats without sums of their own. */
 #ifndef GRULET_PLAIN_F16_H
 #define GRULET_PLAIN_F16_H
 
@@ -16,14 +16,14 @@ KERNEL_SHARED void plain_f16_set(float *sums, const uint16_t *weights, uint32_t 
 }
 
 KERNEL_INLINE void sum_f16(float *const *sums, const unsigned char *panel, const void *const *operands, const int frames,
-                           uint32_t inputs, uint32_t width, const int sets)
+                           uint32_t inputs, uint32_t width, const int sets, uint32_t rows)
 {
     const uint16_t *weights = (const uint16_t *)(const void *)panel;
     const uint32_t set_weights = GRULET_GROUP * width;
     for (int frame = 0; frame < frames; frame++)
         for (uint32_t set = 0; set < (uint32_t)sets; set++)
-            plain_f16_set(sums[frame] + set * GRULET_BLOCK_ROWS, weights + set * set_weights, set_weights * (uint32_t)sets,
-                          operands[frame], inputs, width);
+            plain_f16_set(sums[frame] + set * GRULET_BLOCK_ROWS, weights + set * set_weights, GRULET_GROUP * rows,
+                          (const float *)operands[frame], inputs, width);
 }
 
 #endif

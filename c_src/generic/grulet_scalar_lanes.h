@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define LANES 1
+#define FRAMES 1
 
 typedef float vf;
 typedef int32_t vi;

@@ -16,8 +16,6 @@
 #ifndef GRULET_VNNI_INT4_H
 #define GRULET_VNNI_INT4_H
 
-#define HAS_INT4_SUMS
-
 enum {
     PARTS = GRULET_BLOCK_ROWS / LANES, /* registers that hold a block's rows */
     GROUP_PAIRS = GRULET_MULTIPLIER_INPUTS / GRULET_PAIR,
@@ -53,7 +51,7 @@ KERNEL_INLINE void finish_int4(void *operand, uint32_t stride, uint32_t n, const
     for (uint32_t i = 0; i < end; i += GRULET_MULTIPLIER_INPUTS)
         for (int plane = 0; plane < planes; plane++, start += 2) {
             const void *levels = (const unsigned char *)operand + (uint32_t)plane * stride + i;
-            const __m256i fours = DOT_256(_mm256_setzero_si256(), _mm256_set1_epi8(1), _mm256_loadu_si256(levels));
+            const __m256i fours = DOT_256(_mm256_setzero_si256(), _mm256_set1_epi8(1), _mm256_loadu_si256((const __m256i *)levels));
             const __m128i four = _mm_add_epi32(_mm256_castsi256_si128(fours), _mm256_extracti128_si256(fours, 1));
             const __m128i two = _mm_add_epi32(four, _mm_unpackhi_epi64(four, four)); /* of low nibbles, of high ones */
             _mm_storel_epi64((__m128i *)(void *)start, _mm_sub_epi32(_mm_setzero_si128(), _mm_sllv_epi32(two, shifts)));
@@ -95,68 +93,80 @@ KERNEL_INLINE void int4_group(vi *totals, const unsigned char *weights, uint32_t
     }
 }
 
-/* `chunks` times `sets` sets, which are all that the panel has; the sums of a chunk wait for no other's. */
-KERNEL_INLINE void int4_sums(float *sums, const unsigned char *weights, const unsigned char *x, uint32_t inputs,
-                             uint32_t width, uint32_t chunks, const int32_t *row_sums, const int8_t *multipliers,
-                             const int sets, const int planes)
+/* One span of `sets` sets, whose totals the registers hold. */
+KERNEL_INLINE void int4_span(float *sums, const unsigned char *weights, const unsigned char *x, uint32_t stride,
+                             const int32_t *start, uint32_t pairs, uint32_t width, uint32_t rows, const int32_t *row_sums,
+                             const int8_t *multipliers, const int sets, const int planes, const int add)
 {
-    const uint32_t chunk_rows = (uint32_t)sets * width, rows = chunks * chunk_rows, pair_bytes = rows * GRULET_GROUP;
-    const uint32_t stride = grulet_round_up(inputs, 64);
+    const uint32_t pair_bytes = rows * GRULET_GROUP;
+    vi totals[MOST_INT4_SUMS];
+    UNROLL for (int k = 0; k < sets * PARTS * planes; k++) totals[k] = vi_set(0);
+    for (uint32_t now; pairs > 0; pairs -= now) {
+        now = pairs < GROUP_PAIRS ? pairs : (uint32_t)GROUP_PAIRS;
+        if (now == GROUP_PAIRS)
+            int4_group(totals, weights, pair_bytes, x, stride, start, GROUP_PAIRS, width, multipliers, sets, planes);
+        else int4_group(totals, weights, pair_bytes, x, stride, start, now, width, multipliers, sets, planes);
+        weights += now * pair_bytes;
+        multipliers += rows;
+        x += GRULET_MULTIPLIER_INPUTS;
+        start += 2 * planes;
+    }
+    UNROLL for (int line = 0; line < sets * PARTS; line++) {
+        const vi *total = &totals[line * planes];
+        const uint32_t set = (uint32_t)(line / PARTS);
+        vi exact = total[0];
+        if (planes == 2) /* 256 high + low + 128 (row sum) */
+            exact = vi_add(vi_add(vi_shift_left(exact, 8), total[1]),
+                           vi_shift_left(load_part(row_sums + set * width, line % PARTS, width), 7));
+        put_span(sums + set * GRULET_BLOCK_ROWS + line % PARTS * LANES, exact, add);
+    }
+}
+
+/* `chunks` times `sets` sets, which are all that the panel has, one after another in every span. */
+KERNEL_INLINE void int4_sums(float *sums, const unsigned char *weights, const unsigned char *x, uint32_t inputs,
+                             uint32_t width, uint32_t chunks, uint32_t rows, const int32_t *row_sums,
+                             const int8_t *multipliers, const int sets, const int planes)
+{
+    const uint32_t chunk_rows = (uint32_t)sets * width, stride = grulet_round_up(inputs, 64);
     const int32_t *start = group_starts(x, stride);
     uint32_t pairs = (inputs + GRULET_PAIR - 1) / GRULET_PAIR;
-    for (int add = 0; pairs > 0; add = 1, row_sums += rows) {
-        vi totals[GRULET_PANEL_SETS][MOST_INT4_SUMS];
-        uint32_t left = pairs < SPAN_PAIRS ? pairs : SPAN_PAIRS;
-        pairs -= left;
+    for (int add = 0; pairs > 0; add = 1) {
+        const uint32_t span = pairs < SPAN_PAIRS ? pairs : (uint32_t)SPAN_PAIRS;
         for (uint32_t chunk = 0; chunk < chunks; chunk++)
-            UNROLL for (int k = 0; k < sets * PARTS * planes; k++) totals[chunk][k] = vi_set(0);
-        for (uint32_t now; left > 0; left -= now) {
-            now = left < GROUP_PAIRS ? left : GROUP_PAIRS;
-            for (uint32_t chunk = 0; chunk < chunks; chunk++) {
-                const unsigned char *at = weights + chunk * chunk_rows * GRULET_GROUP;
-                const int8_t *of_chunk = multipliers + chunk * chunk_rows;
-                if (now == GROUP_PAIRS)
-                    int4_group(totals[chunk], at, pair_bytes, x, stride, start, GROUP_PAIRS, width, of_chunk, sets, planes);
-                else int4_group(totals[chunk], at, pair_bytes, x, stride, start, now, width, of_chunk, sets, planes);
-            }
-            weights += now * pair_bytes;
-            multipliers += rows;
-            x += GRULET_MULTIPLIER_INPUTS;
-            start += 2 * planes;
-        }
-        for (uint32_t chunk = 0; chunk < chunks; chunk++)
-            UNROLL for (int line = 0; line < sets * PARTS; line++) {
-                const vi *total = &totals[chunk][line * planes];
-                const uint32_t set = chunk * (uint32_t)sets + (uint32_t)(line / PARTS);
-                vi exact = total[0];
-                if (planes == 2) /* 256 high + low + 128 (row sum) */
-                    exact = vi_add(vi_add(vi_shift_left(exact, 8), total[1]),
-                                   vi_shift_left(load_part(row_sums + set * width, line % PARTS, width), 7));
-                put_span(sums + set * GRULET_BLOCK_ROWS + line % PARTS * LANES, exact, add);
-            }
+            int4_span(sums + chunk * (uint32_t)sets * GRULET_BLOCK_ROWS, weights + chunk * chunk_rows * GRULET_GROUP, x,
+                      stride, start, span, width, rows, row_sums + chunk * chunk_rows, multipliers + chunk * chunk_rows,
+                      sets, planes, add);
+        pairs -= span; /* of all spans but the last these are whole ones */
+        weights += (size_t)GRULET_SPAN / 2 * rows;
+        x += GRULET_SPAN;
+        start += GRULET_SPAN / GRULET_MULTIPLIER_INPUTS * 2 * planes;
+        multipliers += GRULET_SPAN / GRULET_MULTIPLIER_INPUTS * rows;
+        row_sums += rows;
     }
 }
 
 /* Of full blocks, where the registers hold the sums of three sets, three sets at once; else one after another.  Several
  * frames follow each other: the first leaves the panel in the nearest cache. */
-#define INT4_FUNCTION(name, at_once, chunks, planes, constant_width)                                                   \
-    KERNEL_SHARED void name(float *sums, const unsigned char *panel, const void *operand, uint32_t inputs,             \
-                            uint32_t width, uint32_t sets, const int32_t *row_sums, const int8_t *multipliers)         \
+#define INT4_FUNCTION(shared, name, at_once, chunks, planes, constant_width)                                           \
+    shared void name(float *sums, const unsigned char *panel, const void *operand, uint32_t inputs,                    \
+                            uint32_t width, uint32_t sets, uint32_t rows, const int32_t *row_sums,                     \
+                            const int8_t *multipliers)                                                                 \
     {                                                                                                                  \
         (void)width, (void)sets;                                                                                       \
-        int4_sums(sums, panel, operand, inputs, constant_width, chunks, row_sums, multipliers, at_once, planes);       \
+        int4_sums(sums, panel, (const unsigned char *)operand, inputs, constant_width, chunks, rows, row_sums,         \
+                  multipliers, at_once, planes);                                                                       \
     }
 #define SUM_INT4(levels, planes)                                                                                       \
-    INT4_FUNCTION(int4_##levels##_full, INT4_SETS, (LANES == 16 ? 1 : sets), planes, GRULET_BLOCK_ROWS)                \
-    INT4_FUNCTION(int4_##levels##_any, 1, sets, planes, width)                                                         \
+    INT4_FUNCTION(KERNEL_SHARED, int4_##levels##_full, INT4_SETS, (LANES == 16 ? 1 : sets), planes, GRULET_BLOCK_ROWS)                \
+    INT4_FUNCTION(KERNEL_SMALL, int4_##levels##_any, 1, sets, planes, width)                                           \
     KERNEL_INLINE void sum_int4_##levels(float *const *sums, const unsigned char *panel, const void *const *operands,  \
                                          const int frames, uint32_t inputs, uint32_t width, const int sets,            \
-                                         const int32_t *row_sums, const int8_t *multipliers)                           \
+                                         uint32_t rows, const int32_t *row_sums, const int8_t *multipliers)            \
     {                                                                                                                  \
         const int full = width == GRULET_BLOCK_ROWS && sets % INT4_SETS == 0;                                          \
         for (int frame = 0; frame < frames; frame++)                                                                   \
             (full ? int4_##levels##_full : int4_##levels##_any)(sums[frame], panel, operands[frame], inputs, width,    \
-                                                                (uint32_t)sets, row_sums, multipliers);                \
+                                                                (uint32_t)sets, rows, row_sums, multipliers);          \
     }
 SUM_INT4(int16, 2)
 SUM_INT4(int8, 1)

@@ -49,12 +49,16 @@ int grulet_x86_has_avx2(void)
 /* Leaf 7.1, EAX bit 4; leaf 7 itself says in EAX whether it has a 7.1. */
 int grulet_x86_has_avxvnni(void)
 {
+#ifdef GRULET_AVXVNNI_AS_AVX512
+    return grulet_x86_has_avx512vnni();
+#else
     uint32_t r[4];
     if (!grulet_x86_has_avx2()) return 0;
     cpuid(7, 0, r);
     if (r[EAX] < 1) return 0;
     cpuid(7, 1, r);
     return (r[EAX] & 1u << 4) != 0;
+#endif
 }
 
 /* EBX 16: AVX512F, 30: AVX512BW, 31: AVX512VL; ECX 11: VNNI. */

@@ -35,9 +35,9 @@ from examples.noise_suppression.stft import SAMPLE_RATE, analyse, hops
 from examples.noise_suppression.tables import AROUND, READING, tables
 
 import grulet
-from grulet.bench import Latency, machine, measure, quiet_process
 from grulet.errors import GruletError
 from grulet.files import check_writable, write_whole
+from grulet.measuring import Latency, machine, measure, quiet_process
 from grulet.progress import progress
 
 #: How far the noise is below the speech, dB.

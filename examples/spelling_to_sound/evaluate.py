@@ -33,8 +33,8 @@ from examples.spelling_to_sound.greedy import Network, pronounce
 from examples.spelling_to_sound.streams import DECODER, ENCODER, load
 from numpy.typing import NDArray
 
-from grulet.bench import Latency, machine, quiet_process
 from grulet.files import check_writable
+from grulet.measuring import Latency, machine, quiet_process
 from grulet.progress import progress
 
 PROGRAM = "spelling_to_sound.evaluate"

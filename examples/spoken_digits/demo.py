@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 import grulet
 from grulet.audio import Frames, LogMel, read_wav
-from grulet.bench import HEADINGS, Latency, machine, measure, quiet_process
+from grulet.measuring import HEADINGS, Latency, machine, measure, quiet_process
 from grulet.progress import progress
 from grulet_export import Report, export
 from grulet_export.rivals import OnnxRival, TorchRival

@@ -25,9 +25,9 @@ from examples.watch_exercises.recordings import HERE, load, load_test
 from examples.watch_exercises.tables import cells_table
 
 import grulet
-from grulet.bench import Latency, machine, measure, quiet_process
 from grulet.errors import GruletError
 from grulet.files import check_writable, write_whole
+from grulet.measuring import Latency, machine, measure, quiet_process
 from grulet.progress import progress
 
 PROGRAM = "watch_exercises.compare"

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from grulet.errors import GruletError
 from grulet.kernel import version
 
-COMMANDS = ("convert", "export", "run", "inspect", "verify", "bench", "doctor", "demo")
+COMMANDS = ("convert", "export", "run", "inspect", "verify", "bench", "bundle", "doctor", "demo")
 FAILURE = 2
 
 

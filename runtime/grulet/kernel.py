@@ -56,9 +56,11 @@ def _refusal(status: int, data: NDArray[np.uint8]) -> FormatError:
         grulet_format.read(data.data)
     except FormatError as error:
         return error
-    return FormatError(
-        f"{text_of(status)} (its numbers, data flow or places in the arena; docs/format.md lists the rules)"
-    )
+    if status == lib.GRULET_FORBIDDEN:
+        return FormatError(
+            f"{text_of(status)} (its numbers, data flow or places in the arena; docs/format.md lists the rules)"
+        )
+    return FormatError(text_of(status))
 
 
 class KernelModel:

@@ -131,6 +131,11 @@ class Model:
         self._kernel.read_weights()
 
     @property
+    def crc32(self) -> int:
+        """Checksum of the file, from its header: what tells models apart, also in saved states."""
+        return int.from_bytes(self._kernel.data[12:16].tobytes(), "little")
+
+    @property
     def file_bytes(self) -> int:
         """Size of the whole file."""
         return len(self._kernel.data)

@@ -24,6 +24,7 @@ static int failures;
     do {                                                                                                               \
         if (!(condition) && failures++ < 20) {                                                                         \
             printf("%s:%d: %s: ", __FILE__, __LINE__, #condition);                                                     \
+            fflush(stdout); /* newlib knows no %zu: what follows may be wrong, or the end */                           \
             printf(__VA_ARGS__);                                                                                       \
             printf("\n");                                                                                              \
         }                                                                                                              \

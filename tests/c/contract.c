@@ -7,7 +7,8 @@
 static const char *const STATUS[] = {
     "GRULET_OK", "GRULET_NOT_A_MODEL", "GRULET_WRONG_VERSION", "GRULET_WRONG_SIZE", "GRULET_DAMAGED", "GRULET_FORBIDDEN",
     "GRULET_MISALIGNED", "GRULET_BIG_ENDIAN", "GRULET_SMALL_MEMORY", "GRULET_BAD_FRAME", "GRULET_BAD_STATE",
-    "GRULET_UNKNOWN_ISA", "GRULET_OTHER_MODEL", "GRULET_NO_OPERATOR", "GRULET_NEEDS_SEQUENCE", "GRULET_LONG_SEQUENCE"};
+    "GRULET_UNKNOWN_ISA", "GRULET_OTHER_MODEL", "GRULET_NO_OPERATOR", "GRULET_NEEDS_SEQUENCE", "GRULET_LONG_SEQUENCE",
+    "GRULET_LEFT_OUT", "GRULET_WRONG_LENGTH"};
 enum { STATUSES = sizeof STATUS / sizeof *STATUS };
 
 static void check_texts(void)
@@ -82,6 +83,27 @@ static void check_sizes(const grulet_model *model)
     for (size_t shift = 0; shift <= 64; shift++)
         CHECK(grulet_stream_init(&stream, memory.data + shift, bytes, model, 3) == GRULET_OK, "address + %zu", shift);
     guarded_free(&memory);
+}
+
+/* A stream's memory and blobs may lie anywhere (x and y, as C has it, on a multiple of 4): the state moves from one address
+ * to the next with every frame. */
+static void check_addresses(const grulet_model *model, const float *x, const float *expected)
+{
+    const size_t in = grulet_input_width(model), out = grulet_output_width(model);
+    const size_t bytes = grulet_stream_bytes(model, 1), blob_bytes = grulet_save_bytes(model);
+    guarded memory = guarded_alloc(bytes + 64), blob = guarded_alloc(blob_bytes + 64), y = guarded_alloc(out * sizeof(float));
+    float *answer = (float *)(void *)y.data;
+    for (size_t shift = 0; shift < 64; shift++) {
+        const size_t frame = shift % 7;
+        grulet_stream *stream;
+        CHECK(grulet_stream_init(&stream, memory.data + shift, bytes, model, 1) == GRULET_OK, "address + %zu", shift);
+        if (frame > 0)
+            CHECK(grulet_restore(stream, blob.data + shift - 1, blob_bytes) == GRULET_OK, "address + %zu", shift - 1);
+        CHECK(grulet_step(stream, answer, x + frame * in) == GRULET_OK, "address + %zu", shift);
+        CHECK(memcmp(answer, expected + frame * out, out * sizeof(float)) == 0, "other bits at address + %zu", shift);
+        CHECK(grulet_save(stream, blob.data + shift, blob_bytes) == GRULET_OK, "address + %zu", shift);
+    }
+    guarded_free(&memory), guarded_free(&blob), guarded_free(&y);
 }
 
 /* Bad frames at every element; the last frame of a run; then the stream goes on as if nothing had been. */
@@ -397,6 +419,7 @@ int main(int count, char **arguments)
     check_sizes(&copy);
     for (size_t i = 0; grulet_isa_name(i) != NULL; i++) {
         grulet_isa_use(grulet_isa_name(i));
+        check_addresses(&copy, (const float *)(void *)x.data, (const float *)(void *)expected.data);
         check_bad_frames(&copy, (const float *)(void *)x.data, (const float *)(void *)expected.data);
         check_bad_blobs(&copy, &other, (const float *)(void *)x.data);
         check_step_many(&copy, (const float *)(void *)x.data, (const float *)(void *)expected.data);

@@ -2,36 +2,37 @@
  *
  * Every STRIDE-th of all 2^32 bit patterns, NaNs included (default 257; `exhaustive` is 1 and takes minutes): error against
  * double, range, order, oddness, and equal bits of every instruction set.  docs/numerics.md quotes the exhaustive run. */
+#include "arm/grulet_arm.h"
 #include "check.h"
 #include "gates.h"
+#include "x86/grulet_x86.h"
 
 #include <float.h>
 #include <math.h>
 
-/* The first has every function; the others are compared with it. */
-static const gates_table *const TABLES[] = {
-    &gates_plain,
-    &gates_generic,
-#ifdef GRULET_HAVE_AVX2
-    &gates_avx2,
+/* The first has every function; the others are compared with it.  `usable`: on this CPU. */
+static int always(void) { return 1; }
+static const struct {
+    const gates_table *table;
+    const char *name;
+    int (*usable)(void);
+} TABLES[] = {
+    {&gates_plain, "plain", always},
+    {&gates_generic, "generic", always},
+#ifdef GRULET_FLOATS_AVX2
+    {&gates_avx2, "avx2", grulet_x86_has_avx2},
 #endif
-#ifdef GRULET_HAVE_AVXVNNI
-    &gates_avxvnni,
+#ifdef GRULET_FLOATS_AVX512
+    {&gates_avx512, "avx512", grulet_x86_has_avx512vnni},
 #endif
-#ifdef GRULET_HAVE_AVX512VNNI
-    &gates_avx512vnni,
+#ifdef GRULET_FLOATS_NEON
+    {&gates_neon, "neon", always},
 #endif
-#ifdef GRULET_HAVE_NEON
-    &gates_neon,
+#ifdef GRULET_FLOATS_ARMV7
+    {&gates_armv7, "armv7", grulet_arm_has_neon},
 #endif
-#ifdef GRULET_HAVE_DOTPROD
-    &gates_dotprod,
-#endif
-#ifdef GRULET_HAVE_ARMV7NEON
-    &gates_armv7neon,
-#endif
-#ifdef GRULET_HAVE_SIMD128
-    &gates_simd128,
+#ifdef GRULET_FLOATS_SIMD128
+    {&gates_simd128, "simd128", always},
 #endif
 };
 
@@ -142,7 +143,7 @@ static void check_odd(const float *x, const float *y, uint32_t n)
 {
     float negative[BATCH], answer[BATCH];
     for (uint32_t i = 0; i < n; i++) negative[i] = -x[i];
-    TABLES[0]->function[GATES_TANH](answer, negative, n);
+    TABLES[0].table->function[GATES_TANH](answer, negative, n);
     for (uint32_t i = 0; i < n; i++)
         CHECK(isnan(x[i]) || bits_of(answer[i]) == (bits_of(y[i]) ^ 0x80000000u), "tanh(%g) is not -tanh(%g)",
               (double)negative[i], (double)x[i]);
@@ -152,17 +153,17 @@ static void check_batch(const float *x, uint32_t n)
 {
     float expected[BATCH], y[BATCH];
     for (int function = 0; function < GATES_FUNCTIONS; function++) {
-        TABLES[0]->function[function](expected, x, n);
+        TABLES[0].table->function[function](expected, x, n);
         if (function == GATES_FINITE) check_to_finite(x, expected, n);
         else check_function(function, x, expected, n);
         if (function == GATES_TANH) check_odd(x, expected, n);
         for (size_t t = 1; t < sizeof TABLES / sizeof *TABLES; t++) {
-            if (!TABLES[t]->usable() || TABLES[t]->function[function] == NULL) continue;
-            TABLES[t]->function[function](y, x, n);
+            if (!TABLES[t].usable() || TABLES[t].table->function[function] == NULL) continue;
+            TABLES[t].table->function[function](y, x, n);
             if (memcmp(y, expected, n * sizeof *y) == 0) continue;
             for (uint32_t i = 0; i < n; i++)
                 CHECK(bits_of(y[i]) == bits_of(expected[i]), "%s(%08lx) on %s is %08lx, not %08lx",
-                      PROMISED[function].name, (unsigned long)bits_of(x[i]), TABLES[t]->name, (unsigned long)bits_of(y[i]),
+                      PROMISED[function].name, (unsigned long)bits_of(x[i]), TABLES[t].name, (unsigned long)bits_of(y[i]),
                       (unsigned long)bits_of(expected[i]));
         }
     }
@@ -202,7 +203,7 @@ int main(int count, char **arguments)
         }
     }
     for (size_t t = 0; t < sizeof TABLES / sizeof *TABLES; t++)
-        printf("%s%s", TABLES[t]->name, TABLES[t]->usable() ? " " : " (SKIPPED: not on this CPU) ");
+        printf("%s%s", TABLES[t].name, TABLES[t].usable() ? " " : " (SKIPPED: not on this CPU) ");
     printf("over %llu floats\n", floats);
     for (int function = 0; function < GATES_FUNCTIONS; function++)
         if (function != GATES_FINITE) report(function);

@@ -49,6 +49,25 @@ def period(text: str) -> int:
     return round(seconds * 1e9)
 
 
+def frequency(text: str) -> float:
+    """Argparse type: a clock such as ``168MHz``, ``1.8GHz`` or ``48000000`` (Hz)."""
+    units = {"": 1.0, "hz": 1.0, "khz": 1e3, "mhz": 1e6, "ghz": 1e9}
+    match = re.fullmatch(r"([0-9]+\.?[0-9]*|\.[0-9]+) ?([kmg]?hz|)", text.lower(), re.ASCII)
+    hertz = float(match[1]) * units[match[2]] if match else 0.0
+    if not 1e3 <= hertz <= 1e11:
+        raise argparse.ArgumentTypeError(f"a clock from 1kHz to 100GHz was expected, such as 168MHz, not {text!r}")
+    return hertz
+
+
+def memory_size(text: str) -> int:
+    """Argparse type: bytes, such as ``512K``, ``2M`` or ``65536``; K is 1024."""
+    match = re.fullmatch(r"([0-9]{1,12})([km]?)(i?b)?", text.lower(), re.ASCII)
+    size = int(match[1]) << {"": 0, "k": 10, "m": 20}[match[2]] if match else 0
+    if size < 1:
+        raise argparse.ArgumentTypeError(f"a number of bytes was expected, such as 512K, 2M or 65536, not {text!r}")
+    return size
+
+
 def picture(text: str) -> str:
     """Argparse type: the name of a picture, in a format that its ending names."""
     if Path(text).suffix.lower() not in (".png", ".svg", ".pdf"):

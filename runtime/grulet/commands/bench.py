@@ -2,7 +2,8 @@
 
 Everything is measured in turn in one run, on one pinned thread, beside the cost of merely reading the weights.  With
 --period also in real time: a frame each period, the caches used by something else in between, which is the latency that
-an app will see.  docs/bench.md says how to read it, and lists the keys of --json.
+an app will see.  --import puts reports of boards beside it (docs/boards.md).  docs/bench.md says how to read all of it,
+and lists the keys of --json.
 """
 
 from __future__ import annotations
@@ -14,15 +15,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from grulet.bench import machine, measure, quiet_process
-from grulet.bench_operators import OperatorParts
-from grulet.bench_report import NOTHING, READ, STEP, TICK, BenchReport, PacedRun
 from grulet.commands.arguments import period, picture, whole
-from grulet.errors import FormatError, GruletError
+from grulet.errors import FormatError, GruletError, SequenceError
 from grulet.files import check_writable
-from grulet.frames import random_frames
+from grulet.measuring.answers import answers, frames_of
+from grulet.measuring.imported import Imported, read_report
+from grulet.measuring.latency import measure, quiet_process
+from grulet.measuring.machine import before_and_after, clock_of, machine, process
+from grulet.measuring.names import NOTHING, READ, STEP, TICK
+from grulet.measuring.operators import OperatorParts
+from grulet.measuring.paced import OtherWork, in_turn, run_paced
+from grulet.measuring.report import BenchReport, PacedRun
+from grulet.measuring.side_by_side import HERE
 from grulet.model import Model, load
-from grulet.paced import OtherWork, in_turn, run_paced
 from grulet.progress import progress
 
 RIVALS = ("onnx", "torch")
@@ -65,6 +70,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="what something else touches between two frames in real time; 0: nothing; default: 32 MB",
     )
+    parser.add_argument(
+        "--import",
+        dest="imported",
+        action="append",
+        default=[],
+        metavar="BOARD.json",
+        help="put the report of grulet-bench --json on a board, or of this command elsewhere, beside ours; repeatable",
+    )
     parser.add_argument("--plot", type=picture, metavar="FILE.png", help="draw the latencies and the operators' shares")
 
 
@@ -79,8 +92,11 @@ def _rivals(text: str) -> tuple[str, ...]:
 def run(options: argparse.Namespace) -> BenchReport:
     """Measure all contestants in turn, then in real time; draw the picture."""
     model = load(options.model)
+    if model.needs_sequence:
+        raise SequenceError(f"{model.needs_sequence}; a frame of it has no latency")
     _check(options)
-    frames = random_frames([(port.width, port.tokens) for port in model.inputs], 1000)
+    imported = _imported(options.imported)
+    frames = frames_of((port.width, port.tokens) for port in model.inputs)
     rivals = _rival_steps(options.against, options.model, frames)
     operators = OperatorParts(model, frames[0], options.steps)
     contestants: Contestants = {
@@ -91,21 +107,26 @@ def run(options: argparse.Namespace) -> BenchReport:
         **rivals,
     }
     with quiet_process() as cpu:
+        facts, before = machine() | process(cpu), clock_of(cpu)
         with progress("bench", options.steps, "steps") as done:
             hot = measure(contestants | {_OPERATORS: operators}, options.steps, done)
         del hot[_OPERATORS]
         paced = _paced(options, contestants, [STEP, *rivals]) if options.period else None
+        facts |= before_and_after(before, clock_of(cpu))
     report = BenchReport(
         model=options.model,
+        model_crc32=f"{model.crc32:08x}",
         title=f"{model!r}",
         weight_bytes=model.weight_bytes,
-        machine=machine() | {"pinned_to_cpu": cpu},
+        answers=answers(model, frames),
+        machine=facts,
         hot=hot,
         operators=operators.costs(float(np.median(hot[TICK])), float(np.median(hot[READ]))),
         paced=paced,
+        imported=imported,
     )
     if options.plot:
-        from grulet.bench_picture import draw
+        from grulet.measuring.picture import draw
 
         draw(options.plot, report)
     return report
@@ -120,6 +141,16 @@ def _check(options: argparse.Namespace) -> None:
         import matplotlib  # noqa: F401
 
         check_writable(options.plot)
+
+
+def _imported(paths: list[str]) -> tuple[Imported, ...]:
+    """Reports of other machines; each needs a name of its own in tables and pictures."""
+    reports = tuple(read_report(path) for path in paths)
+    names = [HERE, *(report.name for report in reports)]
+    for path, name in zip(paths, names[1:], strict=True):
+        if names.count(name) > 1:
+            raise GruletError(f"--import {path}: {name!r} names another report; give each file a name of its own")
+    return reports
 
 
 def _paced(options: argparse.Namespace, contestants: Contestants, steppers: list[str]) -> PacedRun:

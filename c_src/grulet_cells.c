@@ -1,0 +1,293 @@
+/* Recurrent cells: the sweep over a layer's blocks of rows. */
+#include "grulet_inline.h"
+#include "grulet_sweep.h"
+
+/* ---- layouts ------------------------------------------------------------------------------------------------------- */
+
+/* A block of `width` stored rows.  Each matrix, of the input and of the hidden state, has a panel of up to three sets of rows
+ * and, where there is a fourth set, one of that: panels[matrix][panel], in the order of the file. */
+enum { OF_INPUT, OF_STATE };
+typedef struct {
+    uint32_t width;
+    grulet_panel panels[2][2];
+    uint32_t parameters, end;
+} cell_layout;
+
+/* The layout of full blocks, and that of the last one if it is narrow. */
+typedef struct { cell_layout full, narrow; } cell_layouts;
+
+/* What does not change while a cell is swept, in the stream's memory; and its jobs. */
+typedef struct {
+    const grulet_task *task;
+    const grulet_sums *sums;
+    grulet_gates gates;
+    uint32_t sets, scales;      /* `scales`: 1 if the weights are integers */
+    cell_layouts layouts;
+    grulet_job jobs[GRULET_TILE]; /* blocks or frames whose gates are computed next */
+} sweep;
+
+size_t grulet_sweep_bytes(void) { return sizeof(sweep); }
+
+KERNEL_INLINE uint32_t panels_of(uint32_t sets) { return sets > GRULET_PANEL_SETS ? 2 : 1; }
+KERNEL_INLINE uint32_t panel_sets(uint32_t sets, uint32_t panel)
+{
+    return sets <= GRULET_PANEL_SETS ? sets : panel ? sets - GRULET_PANEL_SETS : (uint32_t)GRULET_PANEL_SETS;
+}
+
+/* Floats of a block's sums from one matrix. */
+KERNEL_INLINE uint32_t matrix_sums(uint32_t sets) { return sets * GRULET_BLOCK_ROWS; }
+
+/* `biases`: vectors of them in a block. */
+KERNEL_INLINE void find_layout_of(cell_layout *at, const grulet_op *op, uint32_t width, grulet_mode m, const uint32_t sets,
+                                  const uint32_t biases)
+{
+    const uint32_t inputs[2] = {op->inputs, op->units};
+    uint32_t end = 0;
+    UNROLL for (uint32_t matrix = OF_INPUT; matrix <= OF_STATE; matrix++)
+        for (uint32_t i = 0; i < panels_of(sets); i++) {
+            grulet_panel *panel = &at->panels[matrix][i];
+            panel->weights = end;
+            panel->inputs = inputs[matrix];
+            panel->sums = matrix * matrix_sums(sets) + i * GRULET_PANEL_SETS * GRULET_BLOCK_ROWS;
+            end += grulet_panel_bytes(inputs[matrix], panel_sets(sets, i) * width, m);
+        }
+    at->width = width;
+    at->parameters = end;
+    end += (is_float(m) ? biases : 2 * sets + biases) * width * (uint32_t)sizeof(float);
+    if (!is_float(m))
+        UNROLL for (uint32_t matrix = OF_INPUT; matrix <= OF_STATE; matrix++)
+            for (uint32_t i = 0; i < panels_of(sets); i++) {
+                at->panels[matrix][i].row_sums = end;
+                end += grulet_row_sum_bytes(inputs[matrix], panel_sets(sets, i) * width);
+            }
+    if (is_int4(m))
+        for (uint32_t matrix = OF_INPUT; matrix <= OF_STATE; matrix++)
+            for (uint32_t i = 0; i < panels_of(sets); i++) {
+                at->panels[matrix][i].multipliers = end;
+                end += grulet_multiplier_bytes(inputs[matrix], panel_sets(sets, i) * width);
+            }
+    at->end = grulet_round_up(end, GRULET_ALIGN);
+}
+
+/* A GRU's candidate has a bias of its own for the hidden state. */
+static void find_layout(cell_layout *at, const grulet_op *op, uint32_t width, grulet_mode m)
+{
+    if (GRULET_WITH_GRU && op->kind == GRULET_OP_GRU) find_layout_of(at, op, width, m, 3, 4);
+    else if (GRULET_WITH_LSTM || GRULET_WITH_RNN) find_layout_of(at, op, width, m, grulet_sets(op), grulet_sets(op));
+}
+
+/* Written in place and never copied: x86 CPUs wait when a wide load follows the narrow stores that made its bytes. */
+static void start_sweep(sweep *s, const grulet_task *task, grulet_mode m)
+{
+    const grulet_op *op = task->op;
+    const grulet_floats *floats = task->kernel->floats;
+    const uint32_t rest = op->units % GRULET_BLOCK_ROWS;
+    s->task = task;
+    s->sums = grulet_sums_of(task->kernel, m);
+    s->gates = op->kind == GRULET_OP_GRU ? floats->gru : op->kind == GRULET_OP_LSTM ? floats->lstm : floats->rnn;
+    s->sets = grulet_sets(op);
+    s->scales = !is_float(m);
+    find_layout(&s->layouts.full, op, GRULET_BLOCK_ROWS, m);
+    if (GRULET_WITH_NARROW && rest) find_layout(&s->layouts.narrow, op, grulet_round_up(rest, GRULET_GROUP), m);
+}
+
+static const cell_layout *layout_of(const sweep *s, uint32_t index)
+{
+    return index < s->task->op->units / GRULET_BLOCK_ROWS ? &s->layouts.full : &s->layouts.narrow;
+}
+
+static const unsigned char *block_at(const sweep *s, uint32_t index)
+{
+    return s->task->data + (size_t)index * s->layouts.full.end;
+}
+
+/* |h| <= 1; what a level is worth, 1 / 32767 or 1 / 127, is part of the stored scales. */
+static void prepare_h(const grulet_task *task, const grulet_stream *stream, grulet_mode m)
+{
+    (void)grulet_prepare(task->kernel, stream->h_operand, stream->state + task->h, task->op->units, 1.0f, m);
+}
+
+/* ---- blocks -------------------------------------------------------------------------------------------------------- */
+
+/* The sums of the block `index` and up to GRULET_TILE frames from one matrix. */
+static void tile_sums(const sweep *s, uint32_t index, uint32_t matrix, float *const *block_sums,
+                      const void *const *operands, uint32_t frames)
+{
+    const cell_layout *at = layout_of(s, index);
+    for (uint32_t i = 0; i < panels_of(s->sets); i++) {
+        const grulet_panel *panel = &at->panels[matrix][i];
+        float *sums[GRULET_TILE];
+        for (uint32_t f = 0; f < frames; f++) sums[f] = block_sums[f] + panel->sums;
+        grulet_panel_sums(s->sums, sums, block_at(s, index), panel, operands, frames, at->width, panel_sets(s->sets, i));
+    }
+}
+
+/* What the gates of a block need. */
+KERNEL_INLINE void set_job(grulet_job *job, const sweep *s, const cell_layout *at, const unsigned char *block,
+                           const grulet_stream *stream, uint32_t index, const float *from_x, const float *from_h,
+                           const uint32_t sets)
+{
+    const float *const floats = (const float *)(const void *)(block + at->parameters);
+    const uint32_t scales = sets * at->width;
+    job->from_x = from_x;
+    job->from_h = from_h;
+    job->x_scales = s->scales ? floats : grulet_ones;
+    job->h_scales = s->scales ? floats + scales : grulet_ones;
+    job->biases = s->scales ? floats + 2 * scales : floats;
+    job->h = stream->state + s->task->h + index * GRULET_BLOCK_ROWS;
+    job->y = stream->arena + s->task->y + index * GRULET_BLOCK_ROWS;
+    job->to_c = s->task->op->units;
+    job->x_level = stream->x_level;
+}
+
+/* ---- one frame ----------------------------------------------------------------------------------------------------- */
+
+/* The sums of one frame from `count` full blocks, which lie `next` bytes apart (less than 0 in a backward sweep), from the
+ * matrix `first` and the one behind it. */
+KERNEL_INLINE void sums_of_blocks(const sweep *s, const unsigned char *block, ptrdiff_t next, uint32_t count, uint32_t first,
+                                  const grulet_stream *stream, const uint32_t sets)
+{
+    const uint32_t next_sums = 2 * matrix_sums(sets), at_once = s->sums->at_once;
+    float *block_sums = stream->sums;
+    for (uint32_t now; count > 0; count -= now, block += (ptrdiff_t)now * next, block_sums += now * next_sums) {
+        now = count >= at_once ? at_once : 1;
+        for (uint32_t matrix = first; matrix <= OF_STATE; matrix++)
+            for (uint32_t i = 0; i < panels_of(sets); i++) {
+                const grulet_panel *panel = &s->layouts.full.panels[matrix][i];
+                const void *operand = matrix == OF_STATE ? stream->h_operand : stream->x_operand;
+                const uint32_t of_panel = panel_sets(sets, i);
+                float *sums = block_sums + panel->sums;
+                if (of_panel > 1 && now > 1) s->sums->blocks(sums, next_sums, block, next, panel, operand);
+                else
+                    for (uint32_t k = 0; k < now; k++, sums += next_sums)
+                        s->sums->one_frame[of_panel > 1](&sums, block + (ptrdiff_t)k * next, panel, &operand,
+                                                         GRULET_BLOCK_ROWS, of_panel);
+            }
+    }
+}
+
+enum { BLOCKS_IN_STEP = GRULET_TILE < 2 ? GRULET_TILE : 2 }; /* whose gates are computed together: more gain nothing */
+
+/* All full blocks.  `projected`: the sums from the input panels, if they are there. */
+KERNEL_INLINE void full_blocks_of(sweep *s, const grulet_stream *stream, const float *projected, const uint32_t sets)
+{
+    const uint32_t sums = matrix_sums(sets), direction = s->task->backwards ? 0u - 1 : 1;
+    const ptrdiff_t end = (ptrdiff_t)s->layouts.full.end, next = s->task->backwards ? -end : end;
+    uint32_t left = s->task->op->units / GRULET_BLOCK_ROWS, index = s->task->backwards ? left - 1 : 0, count;
+    const unsigned char *block = block_at(s, index);
+    for (; left > 0; left -= count) {
+        const float *from_h = stream->sums + sums;
+        count = left < BLOCKS_IN_STEP ? left : (uint32_t)BLOCKS_IN_STEP;
+        sums_of_blocks(s, block, next, count, projected ? OF_STATE : OF_INPUT, stream, sets);
+        for (uint32_t k = 0; k < count; k++, index += direction, block += next, from_h += 2 * sums)
+            set_job(&s->jobs[k], s, &s->layouts.full, block, stream, index,
+                    projected ? projected + index * sums : from_h - sums, from_h, sets);
+        s->gates(s->jobs, count, GRULET_BLOCK_ROWS, GRULET_BLOCK_ROWS);
+    }
+}
+
+/* Small layers are fast enough to notice looking up what to call: the GRU has a loop of its own. */
+KERNEL_SHARED void full_gru_blocks(sweep *s, const grulet_stream *stream, const float *projected)
+{
+    full_blocks_of(s, stream, projected, 3);
+}
+KERNEL_SHARED void full_other_blocks(sweep *s, const grulet_stream *stream, const float *projected)
+{
+    full_blocks_of(s, stream, projected, s->sets);
+}
+static void full_blocks(sweep *s, const grulet_stream *stream, const float *projected)
+{
+    if (GRULET_WITH_GRU && s->sets == 3) full_gru_blocks(s, stream, projected);
+    else if (GRULET_WITH_LSTM || GRULET_WITH_RNN) full_other_blocks(s, stream, projected);
+}
+
+/* The last block, if it is narrow: fewer than 16 units, though with 13 to 15 still 16 rows. */
+KERNEL_SHARED void narrow_block(sweep *s, const grulet_stream *stream, const float *projected)
+{
+    const grulet_op *op = s->task->op;
+    const cell_layout *at = &s->layouts.narrow;
+    const uint32_t index = op->units / GRULET_BLOCK_ROWS, rows = op->units % GRULET_BLOCK_ROWS, sets = s->sets;
+    const unsigned char *block = block_at(s, index);
+    float *const from_x = stream->sums, *const from_h = from_x + matrix_sums(sets);
+    for (uint32_t matrix = projected ? OF_STATE : OF_INPUT; matrix <= OF_STATE; matrix++)
+        for (uint32_t i = 0; i < panels_of(sets); i++) {
+            const void *const operand = matrix == OF_STATE ? stream->h_operand : stream->x_operand;
+            float *const sums = from_x + at->panels[matrix][i].sums;
+            const uint32_t of_panel = panel_sets(sets, i);
+            const grulet_sum sum = at->width < GRULET_BLOCK_ROWS ? s->sums->narrow : s->sums->one_frame[of_panel > 1];
+            sum(&sums, block, &at->panels[matrix][i], &operand, at->width, of_panel);
+        }
+    set_job(&s->jobs[0], s, at, block, stream, index, projected ? projected + index * matrix_sums(sets) : from_x, from_h, sets);
+    s->gates(s->jobs, 1, at->width, rows);
+}
+
+/* All blocks, in the order of the sweep. */
+static void cell_frame(sweep *s, const grulet_stream *stream, const float *projected)
+{
+    const int narrow = GRULET_WITH_NARROW && s->task->op->units % GRULET_BLOCK_ROWS != 0;
+    if (narrow && s->task->backwards) narrow_block(s, stream, projected);
+    full_blocks(s, stream, projected);
+    if (narrow && !s->task->backwards) narrow_block(s, stream, projected);
+}
+
+/* ---- many frames --------------------------------------------------------------------------------------------------- */
+
+/* One block of all streams, GRULET_TILE at a time: the block's weights are read once, and then from the nearest cache. */
+KERNEL_SHARED void block_of_streams(sweep *s, uint32_t index, grulet_stream *const *streams, size_t count)
+{
+    const cell_layout *layout = layout_of(s, index);
+    const void *x_operands[GRULET_TILE], *h_operands[GRULET_TILE];
+    float *sums[GRULET_TILE];
+    for (size_t at = 0; at < count; at += GRULET_TILE) {
+        const uint32_t frames = count - at < GRULET_TILE ? (uint32_t)(count - at) : (uint32_t)GRULET_TILE;
+        for (uint32_t k = 0; k < frames; k++) {
+            x_operands[k] = streams[at + k]->x_operand;
+            h_operands[k] = streams[at + k]->h_operand;
+            sums[k] = streams[0]->sums + k * 2 * matrix_sums(s->sets);
+            set_job(&s->jobs[k], s, layout, block_at(s, index), streams[at + k], index, sums[k],
+                    sums[k] + matrix_sums(s->sets), s->sets);
+        }
+        tile_sums(s, index, OF_INPUT, sums, x_operands, frames);
+        tile_sums(s, index, OF_STATE, sums, h_operands, frames);
+        s->gates(s->jobs, frames, layout->width, grulet_block_rows(s->task->op, index));
+    }
+}
+
+void grulet_cell(const grulet_task *task, grulet_stream *const *streams, size_t count)
+{
+    const uint32_t blocks = grulet_block_count(task->op);
+    const grulet_mode m = grulet_mode_of(task->op);
+    sweep *const s = (sweep *)streams[0]->sweep;
+    start_sweep(s, task, m);
+    grulet_prepare_x(task, streams, count, m);
+    for (size_t k = 0; k < count; k++) prepare_h(task, streams[k], m);
+    if (!GRULET_WITH_BLOCKS || count == 1) cell_frame(s, streams[0], NULL);
+    else
+        for (uint32_t i = 0; i < blocks; i++) block_of_streams(s, task->backwards ? blocks - 1 - i : i, streams, count);
+}
+
+/* The input panels for all frames at once; then frame by frame only the recurrent panels. */
+void grulet_cell_sequence(const grulet_task *task, grulet_stream *const *lanes, size_t count)
+{
+    const grulet_op *op = task->op;
+    const grulet_mode m = grulet_mode_of(op);
+    grulet_task step = *task;
+    sweep *const s = (sweep *)lanes[0]->sweep;
+    start_sweep(s, &step, m);
+    grulet_prepare_x(task, lanes, count, m);
+    for (uint32_t index = 0; index < grulet_block_count(op); index++)
+        for (size_t f = 0; f < count; f += GRULET_TILE) {
+            const uint32_t frames = count - f < GRULET_TILE ? (uint32_t)(count - f) : (uint32_t)GRULET_TILE;
+            const void *operands[GRULET_TILE];
+            float *sums[GRULET_TILE];
+            for (uint32_t k = 0; k < frames; k++) {
+                operands[k] = lanes[f + k]->x_operand;
+                sums[k] = lanes[f + k]->projected + index * matrix_sums(s->sets);
+            }
+            tile_sums(s, index, OF_INPUT, sums, operands, frames);
+        }
+    for (size_t f = 0; f < count; f++, step.backwards ^= 1) {
+        prepare_h(&step, lanes[f], m);
+        cell_frame(s, lanes[f], lanes[f]->projected);
+    }
+}

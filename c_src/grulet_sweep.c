@@ -1,0 +1,33 @@
+/* Operands and panels: what the sweeps of cells and of dense layers have in common. */
+#include "grulet_sweep.h"
+
+#define SIXTEEN_ONES 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1
+const float grulet_ones[GRULET_MAX_SETS * GRULET_BLOCK_ROWS] = {SIXTEEN_ONES, SIXTEEN_ONES, SIXTEEN_ONES, SIXTEEN_ONES};
+
+float grulet_prepare(const grulet_kernel *kernel, void *operand, const float *x, uint32_t n, float peak, grulet_mode m)
+{
+    if (!is_float(m)) return kernel->products->prepare(operand, x, n, peak, m);
+    memcpy(operand, x, n * sizeof(float)); /* floats stay as they are, zero-padded to whole groups */
+    memset((float *)operand + n, 0, (grulet_round_up(n, GRULET_GROUP) - n) * sizeof(float));
+    return 1.0f;
+}
+
+void grulet_prepare_x(const grulet_task *task, grulet_stream *const *streams, size_t count, grulet_mode m)
+{
+    for (size_t s = 0; s < count; s++)
+        streams[s]->x_level = grulet_prepare(task->kernel, streams[s]->x_operand, streams[s]->arena + task->x,
+                                             task->op->inputs, task->op->beta, m);
+}
+
+void grulet_panel_sums(const grulet_sums *functions, float *const *sums, const unsigned char *block,
+                       const grulet_panel *panel, const void *const *operands, uint32_t frames, uint32_t width,
+                       uint32_t sets)
+{
+    const int full = width == GRULET_BLOCK_ROWS, three = sets > 1;
+    const grulet_sum one = full ? functions->one_frame[three] : functions->narrow;
+    uint32_t f = 0;
+    if (GRULET_WITH_BLOCKS && full && functions->frames > 1)
+        for (; f + functions->frames <= frames; f += functions->frames)
+            functions->many_frames[three](sums + f, block, panel, operands + f, width, sets);
+    for (; f < frames; f++) one(sums + f, block, panel, operands + f, width, sets);
+}

@@ -1,0 +1,66 @@
+/* Floats of the kernel avx512vnni: 16 lanes. */
+#if !defined(__AVX512F__) || !defined(__AVX512BW__) || !defined(__AVX512VL__)
+#error "this file needs -mavx512f -mavx512bw -mavx512vl"
+#endif
+#include "x86/grulet_avx512_lanes.h"
+
+#define FLOATS_TABLE grulet_floats_avx512
+
+/* A layer so wide has tens of megabytes, which come from the last cache or from memory: asking for them AHEAD bytes early
+ * is worth its load slots, 3-10 % (nearer weights lose as much by it). */
+enum { FAR_INPUTS = 768, AHEAD = 4096 };
+
+/* Sixteen weights, or `width` of them: floats, or halves. */
+KERNEL_INLINE vf load_floats(const unsigned char *at, uint32_t width, const int halves)
+{
+    if (halves)
+        return _mm512_cvtph_ps(width == GRULET_BLOCK_ROWS ? _mm256_loadu_si256((const __m256i *)(const void *)at)
+                                                          : _mm256_maskz_loadu_epi16(first_lanes(width), at));
+    return width == GRULET_BLOCK_ROWS ? vf_load((const float *)(const void *)at)
+                                      : vf_load_part((const float *)(const void *)at, width);
+}
+
+/* One frame: three sets of four partial sums are twelve independent chains.  Several frames come set by set: their
+ * partial sums fit the registers.  `rows`: of a group of the panel, of which this takes `sets` sets. */
+KERNEL_INLINE void float_sums(float *const *sums, const unsigned char *weights, const void *const *operands,
+                              const int frames, uint32_t inputs, uint32_t width, const int sets, uint32_t rows,
+                              const int halves)
+{
+    const uint32_t size = halves ? 2 : 4, line_bytes = width * size, group_bytes = GRULET_GROUP * rows * size;
+    const int far = frames == 1 && inputs >= FAR_INPUTS;
+    vf partial[FRAMES * 3][GRULET_GROUP]; /* [frame * sets + set] */
+    const float *x[FRAMES];
+    UNROLL for (int frame = 0; frame < frames; frame++) x[frame] = (const float *)operands[frame];
+    UNROLL for (int chain = 0; chain < frames * sets; chain++)
+        UNROLL for (int j = 0; j < GRULET_GROUP; j++) partial[chain][j] = vf_set(0.0f);
+    for (uint32_t i = 0; i < inputs; i += GRULET_GROUP, weights += group_bytes) {
+        if (far)
+            UNROLL for (int line = 0; line < sets * GRULET_GROUP; line += halves ? 2 : 1)
+                _mm_prefetch((const char *)(weights + (uint32_t)line * line_bytes) + AHEAD, _MM_HINT_T0);
+        UNROLL for (int set = 0; set < sets; set++)
+            UNROLL for (int j = 0; j < GRULET_GROUP; j++) {
+                const vf w = load_floats(weights + (uint32_t)(set * GRULET_GROUP + j) * line_bytes, width, halves);
+                UNROLL for (int frame = 0; frame < frames; frame++) {
+                    vf *sum = &partial[frame * sets + set][j];
+                    *sum = vf_add(*sum, vf_mul(w, vf_set(x[frame][j])));
+                }
+            }
+        UNROLL for (int frame = 0; frame < frames; frame++) x[frame] += GRULET_GROUP; /* an index would cost more */
+    }
+    UNROLL for (int frame = 0; frame < frames; frame++)
+        UNROLL for (int set = 0; set < sets; set++) {
+            const vf *sum = partial[frame * sets + set];
+            vf_store(sums[frame] + set * GRULET_BLOCK_ROWS, vf_add(vf_add(sum[0], sum[1]), vf_add(sum[2], sum[3])));
+        }
+}
+
+#define FLOAT_SUMS(name, halves)                                                                                       \
+    KERNEL_INLINE void name(float *const *sums, const unsigned char *panel, const void *const *operands,               \
+                            const int frames, uint32_t inputs, uint32_t width, const int sets, uint32_t rows)          \
+    {                                                                                                                  \
+        float_sums(sums, panel, operands, frames, inputs, width, sets, rows, halves);                                  \
+    }
+FLOAT_SUMS(sum_f32, 0)
+FLOAT_SUMS(sum_f16, 1)
+
+#include "grulet_floats_body.h"
