@@ -1,6 +1,6 @@
 /* 64-bit ARM without dot product (Cortex-A53, A57, A72, A73): widening multiplications, see grulet_neon_sums.h. */
 #ifndef __aarch64__
-#error "this file is for 64-bit ARM; grulet_kernel_armv7neon.c is for 32 bits"
+#error "this file is for 64-bit ARM; grulet_products_armv7neon.c is for 32 bits"
 #endif
 #include "arm/grulet_neon_lanes.h"
 #include "arm/grulet_neon_sums.h"
