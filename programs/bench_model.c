@@ -58,7 +58,8 @@ static const char *names_in(const char *at, const char *end)
     return NULL;
 }
 
-/* What the escape \u and its four digits stand for: the file has such only of control characters, so anything else is a question mark. */
+/* What the escape \u and its four digits stand for: only control characters are written so; anything else is a question
+ * mark. */
 static char control_character(const char *digits)
 {
     char hexadecimal[5] = "";
