@@ -19,6 +19,7 @@ typedef struct { cell_layout full, narrow; } cell_layouts;
 /* What does not change while a cell is swept, in the stream's memory; and its jobs. */
 typedef struct {
     const grulet_task *task;
+    const grulet_op *laid_out;  /* whose layouts these are: NULL, or the cell of the last sweep */
     const grulet_sums *sums;
     grulet_gates gates;
     uint32_t sets, scales;      /* `scales`: 1 if the weights are integers */
@@ -43,7 +44,7 @@ KERNEL_INLINE void find_layout_of(cell_layout *at, const grulet_op *op, uint32_t
 {
     const uint32_t inputs[2] = {op->inputs, op->units};
     uint32_t end = 0;
-    UNROLL for (uint32_t matrix = OF_INPUT; matrix <= OF_STATE; matrix++)
+    for (uint32_t matrix = OF_INPUT; matrix <= OF_STATE; matrix++)
         for (uint32_t i = 0; i < panels_of(sets); i++) {
             grulet_panel *panel = &at->panels[matrix][i];
             panel->weights = end;
@@ -55,7 +56,7 @@ KERNEL_INLINE void find_layout_of(cell_layout *at, const grulet_op *op, uint32_t
     at->parameters = end;
     end += (is_float(m) ? biases : 2 * sets + biases) * width * (uint32_t)sizeof(float);
     if (!is_float(m))
-        UNROLL for (uint32_t matrix = OF_INPUT; matrix <= OF_STATE; matrix++)
+        for (uint32_t matrix = OF_INPUT; matrix <= OF_STATE; matrix++)
             for (uint32_t i = 0; i < panels_of(sets); i++) {
                 at->panels[matrix][i].row_sums = end;
                 end += grulet_row_sum_bytes(inputs[matrix], panel_sets(sets, i) * width);
@@ -76,7 +77,8 @@ static void find_layout(cell_layout *at, const grulet_op *op, uint32_t width, gr
     else if (GRULET_WITH_LSTM || GRULET_WITH_RNN) find_layout_of(at, op, width, m, grulet_sets(op), grulet_sets(op));
 }
 
-/* Written in place and never copied: x86 CPUs wait when a wide load follows the narrow stores that made its bytes. */
+/* Layouts are written in place and never copied: x86 CPUs wait when a wide load follows the narrow stores that made its bytes.
+ * They are found once where a model has one cell, the smallest of which notice it. */
 static void start_sweep(sweep *s, const grulet_task *task, grulet_mode m)
 {
     const grulet_op *op = task->op;
@@ -85,6 +87,8 @@ static void start_sweep(sweep *s, const grulet_task *task, grulet_mode m)
     s->task = task;
     s->sums = grulet_sums_of(task->kernel, m);
     s->gates = op->kind == GRULET_OP_GRU ? floats->gru : op->kind == GRULET_OP_LSTM ? floats->lstm : floats->rnn;
+    if (s->laid_out == op) return;
+    s->laid_out = op;
     s->sets = grulet_sets(op);
     s->scales = !is_float(m);
     find_layout(&s->layouts.full, op, GRULET_BLOCK_ROWS, m);
@@ -122,22 +126,30 @@ static void tile_sums(const sweep *s, uint32_t index, uint32_t matrix, float *co
     }
 }
 
-/* What the gates of a block need. */
-KERNEL_INLINE void set_job(grulet_job *job, const sweep *s, const cell_layout *at, const unsigned char *block,
-                           const grulet_stream *stream, uint32_t index, const float *from_x, const float *from_h,
-                           const uint32_t sets)
+/* What the gates of a block need: its `parameters`, `scales` floats of scales for each matrix (0: weights without) and its biases.
+ * Everything comes by value: stores to a job could change what pointers lead to, for all that the compiler knows. */
+KERNEL_INLINE void set_job(grulet_job *job, const unsigned char *parameters, uint32_t scales, const float *from_x,
+                           const float *from_h, float *h, float *y, uint32_t to_c, float x_level)
 {
-    const float *const floats = (const float *)(const void *)(block + at->parameters);
-    const uint32_t scales = sets * at->width;
+    const float *const floats = (const float *)(const void *)parameters;
     job->from_x = from_x;
     job->from_h = from_h;
-    job->x_scales = s->scales ? floats : grulet_ones;
-    job->h_scales = s->scales ? floats + scales : grulet_ones;
-    job->biases = s->scales ? floats + 2 * scales : floats;
-    job->h = stream->state + s->task->h + index * GRULET_BLOCK_ROWS;
-    job->y = stream->arena + s->task->y + index * GRULET_BLOCK_ROWS;
-    job->to_c = s->task->op->units;
-    job->x_level = stream->x_level;
+    job->x_scales = scales ? floats : grulet_ones;
+    job->h_scales = scales ? floats + scales : grulet_ones;
+    job->biases = floats + 2 * scales;
+    job->h = h;
+    job->y = y;
+    job->to_c = to_c;
+    job->x_level = x_level;
+}
+
+/* That of a block and of any frame. */
+KERNEL_SHARED void set_any_job(grulet_job *job, const sweep *s, const cell_layout *at, const unsigned char *block,
+                        const grulet_stream *stream, uint32_t index, const float *from_x, const float *from_h)
+{
+    const uint32_t unit = index * GRULET_BLOCK_ROWS;
+    set_job(job, block + at->parameters, s->scales ? s->sets * at->width : 0, from_x, from_h,
+            stream->state + s->task->h + unit, stream->arena + s->task->y + unit, s->task->op->units, stream->x_level);
 }
 
 /* ---- one frame ----------------------------------------------------------------------------------------------------- */
@@ -171,17 +183,28 @@ enum { BLOCKS_IN_STEP = GRULET_TILE < 2 ? GRULET_TILE : 2 }; /* whose gates are 
 /* All full blocks.  `projected`: the sums from the input panels, if they are there. */
 KERNEL_INLINE void full_blocks_of(sweep *s, const grulet_stream *stream, const float *projected, const uint32_t sets)
 {
-    const uint32_t sums = matrix_sums(sets), direction = s->task->backwards ? 0u - 1 : 1;
-    const ptrdiff_t end = (ptrdiff_t)s->layouts.full.end, next = s->task->backwards ? -end : end;
-    uint32_t left = s->task->op->units / GRULET_BLOCK_ROWS, index = s->task->backwards ? left - 1 : 0, count;
-    const unsigned char *block = block_at(s, index);
+    const grulet_task *const task = s->task;
+    const uint32_t sums = matrix_sums(sets), backwards = task->backwards, units = task->op->units;
+    const uint32_t scales = s->scales ? sums : 0, first = projected ? OF_STATE : OF_INPUT;
+    const ptrdiff_t end = (ptrdiff_t)s->layouts.full.end, next = backwards ? -end : end;
+    const ptrdiff_t next_rows = backwards ? -GRULET_BLOCK_ROWS : GRULET_BLOCK_ROWS;
+    const ptrdiff_t next_x = !projected ? 2 * (ptrdiff_t)sums : backwards ? -(ptrdiff_t)sums : (ptrdiff_t)sums;
+    const float x_level = stream->x_level;
+    uint32_t left = units / GRULET_BLOCK_ROWS, count;
+    const uint32_t index = backwards ? left - 1 : 0;
+    const unsigned char *block = block_at(s, index), *parameters = block + s->layouts.full.parameters;
+    float *h = stream->state + task->h + index * GRULET_BLOCK_ROWS, *y = stream->arena + task->y + index * GRULET_BLOCK_ROWS;
+    if (projected) projected += index * sums;
     for (; left > 0; left -= count) {
-        const float *from_h = stream->sums + sums;
+        const float *from_x = projected ? projected : stream->sums, *from_h = stream->sums + sums;
         count = left < BLOCKS_IN_STEP ? left : (uint32_t)BLOCKS_IN_STEP;
-        sums_of_blocks(s, block, next, count, projected ? OF_STATE : OF_INPUT, stream, sets);
-        for (uint32_t k = 0; k < count; k++, index += direction, block += next, from_h += 2 * sums)
-            set_job(&s->jobs[k], s, &s->layouts.full, block, stream, index,
-                    projected ? projected + index * sums : from_h - sums, from_h, sets);
+        sums_of_blocks(s, block, next, count, first, stream, sets);
+        for (uint32_t k = 0; k < count; k++) {
+            set_job(&s->jobs[k], parameters, scales, from_x, from_h, h, y, units, x_level);
+            parameters += next, from_x += next_x, from_h += 2 * sums, h += next_rows, y += next_rows;
+        }
+        block += (ptrdiff_t)count * next;
+        if (projected) projected = from_x;
         s->gates(s->jobs, count, GRULET_BLOCK_ROWS, GRULET_BLOCK_ROWS);
     }
 }
@@ -217,7 +240,7 @@ KERNEL_SHARED void narrow_block(sweep *s, const grulet_stream *stream, const flo
             const grulet_sum sum = at->width < GRULET_BLOCK_ROWS ? s->sums->narrow : s->sums->one_frame[of_panel > 1];
             sum(&sums, block, &at->panels[matrix][i], &operand, at->width, of_panel);
         }
-    set_job(&s->jobs[0], s, at, block, stream, index, projected ? projected + index * matrix_sums(sets) : from_x, from_h, sets);
+    set_any_job(&s->jobs[0], s, at, block, stream, index, projected ? projected + index * matrix_sums(sets) : from_x, from_h);
     s->gates(s->jobs, 1, at->width, rows);
 }
 
@@ -244,8 +267,8 @@ KERNEL_SHARED void block_of_streams(sweep *s, uint32_t index, grulet_stream *con
             x_operands[k] = streams[at + k]->x_operand;
             h_operands[k] = streams[at + k]->h_operand;
             sums[k] = streams[0]->sums + k * 2 * matrix_sums(s->sets);
-            set_job(&s->jobs[k], s, layout, block_at(s, index), streams[at + k], index, sums[k],
-                    sums[k] + matrix_sums(s->sets), s->sets);
+            set_any_job(&s->jobs[k], s, layout, block_at(s, index), streams[at + k], index, sums[k],
+                        sums[k] + matrix_sums(s->sets));
         }
         tile_sums(s, index, OF_INPUT, sums, x_operands, frames);
         tile_sums(s, index, OF_STATE, sums, h_operands, frames);

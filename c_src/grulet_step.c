@@ -1,5 +1,6 @@
 /* Steps and runs: a frame, or many, through all operators. */
 #include "grulet_config.h"
+#include "grulet_inline.h"
 #include "grulet_kernel.h"
 
 #include <string.h>
@@ -27,7 +28,7 @@ static void run_op(const grulet_kernel *kernel, const grulet_op *op, grulet_stre
 }
 
 /* Exchange the first and the last of `count` lanes, the second and the last but one, ... */
-static void reverse(grulet_stream **lanes, size_t count)
+KERNEL_SMALL void reverse(grulet_stream **lanes, size_t count)
 {
     for (size_t f = 0; f < count / 2; f++) {
         grulet_stream *const other = lanes[f];
@@ -41,7 +42,7 @@ static uint32_t loop_of(const grulet_op *op) { return op->schedule >> GRULET_LOO
 /* All operators for `count` frames of one stream, frame f in lane f.  An operator alone runs over all frames at once, so
  * that what it reads stays in cache; those of a loop run together, frame by frame, because what one of them writes in a
  * frame another reads in the next.  What goes backwards in time gets the lanes in reverse order. */
-static void run_frames(const grulet_kernel *kernel, grulet_stream **lanes, size_t count)
+KERNEL_SMALL void run_frames(const grulet_kernel *kernel, grulet_stream **lanes, size_t count)
 {
     const grulet_op *op = lanes[0]->tables.ops, *const end = op + lanes[0]->tables.header->ops;
     const uint32_t backwards = lanes[0]->backwards;
@@ -131,7 +132,7 @@ grulet_status grulet_step_many(grulet_stream *const *streams, size_t count, floa
 }
 
 /* Up to `block` frames. */
-static void run_block(const grulet_kernel *kernel, grulet_stream *s, float *y, const float *x, size_t frames)
+KERNEL_SMALL void run_block(const grulet_kernel *kernel, grulet_stream *s, float *y, const float *x, size_t frames)
 {
     if (!GRULET_WITH_BLOCKS) {
         (void)grulet_step(s, y, x);
