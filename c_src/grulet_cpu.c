@@ -18,6 +18,9 @@ static const grulet_kernel KERNELS[] = {
 #ifdef GRULET_HAVE_AVX2
     {"avx2", grulet_x86_has_avx2, &grulet_floats_avx2, &grulet_products_avx2},
 #endif
+#ifdef GRULET_HAVE_I8MM
+    {"i8mm", grulet_arm_has_i8mm, &grulet_floats_neon, &grulet_products_i8mm},
+#endif
 #ifdef GRULET_HAVE_DOTPROD
     {"dotprod", grulet_arm_has_dotprod, &grulet_floats_neon, &grulet_products_dotprod},
 #endif

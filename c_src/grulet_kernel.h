@@ -106,6 +106,7 @@ extern const grulet_products grulet_products_avxvnni;
 extern const grulet_products grulet_products_avx512vnni;
 extern const grulet_products grulet_products_neon;
 extern const grulet_products grulet_products_dotprod;
+extern const grulet_products grulet_products_i8mm;
 extern const grulet_products grulet_products_armv7neon;
 extern const grulet_products grulet_products_dsp;
 extern const grulet_products grulet_products_helium;

@@ -19,7 +19,10 @@ from grulet.weights import QUANTIZED
 __all__ = ["FORMATS", "STYLES", "Builder", "Floats"]
 
 # Of all CPUs, the best of each first.
-KERNELS = ("avx512vnni", "avxvnni", "avx2", "dotprod", "neon", "armv7neon", "helium", "dsp", "simd128", "generic")
+KERNELS = (
+    *("avx512vnni", "avxvnni", "avx2", "i8mm", "dotprod", "neon", "armv7neon"),
+    *("helium", "dsp", "simd128", "generic"),
+)
 LARGEST = np.float32(3.4028235e38)
 
 #: Functions that a dense operator may carry, and those that may stand alone, with an alpha and a beta for each.

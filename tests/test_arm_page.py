@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -16,9 +17,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # benchmarks is no installed package
 
-from benchmarks.arm.emulated import HERE  # noqa: E402
-from benchmarks.arm.loops import CORES, LIMITS, TARGETS, Loop, loop_in, loops_in, missed  # noqa: E402
-from benchmarks.arm.page import DOCS, is_fewest, page  # noqa: E402
+from benchmarks.arm import emulated  # noqa: E402
+from benchmarks.arm.emulated import HERE, Contestant, measure_layer  # noqa: E402
+from benchmarks.arm.loops import CORES, LIMITS, MATRIX_CORES, TARGETS, Loop, loop_in, loops_in, missed  # noqa: E402
+from benchmarks.arm.page import DOCS, emulated_section, factor_over, is_fewest, page  # noqa: E402
 from benchmarks.common import RESULTS  # noqa: E402
 
 CORE = {core.title: core for core in CORES}
@@ -104,6 +106,21 @@ def test_limits_of_a_core() -> None:
     assert tuple(CORE["Cortex-A76"].limits(dots).values()) == (2, 2, 14 / 4)  # decoding
 
 
+def test_products_of_several_frames() -> None:
+    """SDOT adds up 16 of them, SMMLA 32; and what the results say of both is on the page, for equal work."""
+    several = Loop(("sdot\tv1.4s, v1.16b, v0.4b[0]", "smmla\tv2.4s, v3.16b, v4.16b", "zip1\tv3.4s, v3.4s, v4.4s"))
+    assert several.products == 48
+    results = json.loads((RESULTS / "arm-loops.json").read_text())["results"]["several"]
+    assert results.keys() == MATRIX_CORES.keys()
+    for core, formats in results.items():
+        for form, facts in formats.items():
+            dot, matrix = facts["SDOT"], facts["SMMLA"]
+            assert dot["products"] == 2 * matrix["products"] == 1024
+            (row,) = re.findall(rf"\| {core} \| {form} \| {dot['instructions']} .*", page(RESULTS))
+            assert f"| {2 * matrix['instructions']} |" in row
+            assert f"{matrix['products_per_cycle'] / dot['products_per_cycle']:.2f}" in row
+
+
 def test_fewest_is_of_one_format_and_from_python() -> None:
     """C is no rival's way, and float weights are another thing."""
     found = {
@@ -115,6 +132,46 @@ def test_fewest_is_of_one_format_and_from_python() -> None:
     assert [name for name in found if is_fewest(found, name)] == ["grulet int8, Python", "A f32"]
 
 
+ANSWERS = {"grulet f32, Python": 100.0, "A int8": 101.9, "B int8": 102.1, "C f32": float("nan")}
+
+
+def measured(monkeypatch: pytest.MonkeyPatch, answers: dict[str, float]) -> tuple[dict[str, object], dict[str, str]]:
+    """What is found and what is absent if the contestants give these answers."""
+    contestants = [Contestant(title, "int8" if "int8" in title else "f32", (), answers=True) for title in answers]
+    monkeypatch.setattr(emulated, "count", lambda contestant, cpu, counting: (1000.0, answers[contestant.title]))
+    absent: dict[str, str] = {}
+    return measure_layer(contestants, "cortex-a53", 512, Path(), absent), absent
+
+
+def test_a_rival_with_another_answer_is_absent_in_sight(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Named with both answers, and the others are counted."""
+    found, absent = measured(monkeypatch, ANSWERS)
+    assert list(found) == ["grulet f32, Python", "A int8"]
+    assert absent == {
+        "B int8, 512 units, cortex-a53": "another answer: 102.1 and not 100.0",
+        "C f32, 512 units, cortex-a53": "another answer: nan and not 100.0",
+    }
+
+
+def test_grulet_with_another_answer_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That would be a bug of ours, and no figure to publish."""
+    with pytest.raises(RuntimeError, match=r"grulet int8 x int8, Python, 512 units, cortex-a53: another answer: 90\.0"):
+        measured(monkeypatch, ANSWERS | {"grulet int8 x int8, Python": 90.0})
+
+
+def test_absent_at_one_size_is_a_dash() -> None:
+    """In the columns of that size; the others stay, and the best of the rivals that are left is compared."""
+    document = json.loads((RESULTS / "arm-instructions.json").read_text())
+    sizes = document["results"]["cpus"]["cortex-a53"]
+    first, *others = sizes.values()
+    del first["ncnn int8"]
+    (row, _) = re.findall(r"\| ncnn int8 .*", emulated_section(document))
+    assert row.split(" | ")[2:4] == ["-", "-"]
+    assert all(f" {found['ncnn int8']['instructions']:,} " in row for found in others)
+    alone = {name: facts for name, facts in first.items() if name.startswith("grulet")}
+    assert factor_over("grulet f32, Python", alone) == "no rival beside grulet f32"
+
+
 @pytest.mark.skipif(not shutil.which("gcc"), reason="needs gcc")
 def test_the_counting_plugin_compiles(tmp_path: Path) -> None:
     """As C99, without a warning; it declares the emulator's interface itself."""
@@ -123,8 +180,10 @@ def test_the_counting_plugin_compiles(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["emulated", "loops"])
-def test_help(name: str) -> None:
-    """Each explains itself."""
-    command = [sys.executable, "-m", f"benchmarks.arm.{name}", "--help"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert f"python -m benchmarks.arm.{name}" in done.stdout
+def test_help(name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each explains itself; in this process, which has torch already."""
+    monkeypatch.setattr(sys, "argv", [name, "--help"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(ROOT / "benchmarks" / "arm" / f"{name}.py"), run_name="__main__")
+    assert ended.value.code == 0
+    assert f"python -m benchmarks.arm.{name}" in capsys.readouterr().out

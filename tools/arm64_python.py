@@ -39,7 +39,7 @@ PLATFORMS = ("linux_aarch64", "manylinux2014_aarch64", *(f"manylinux_2_{minor}_a
 #: kernels where all are, and once the reader and writer of files, without the tests that draw hundreds of models.
 CPUS = {
     "cortex-a53": ("neon generic", ("test_vectors.py", "test_format.py"), "not (round_trip or two_mutations)"),
-    "max": ("dotprod neon generic", ("test_vectors.py", "test_stream.py"), ""),
+    "max": ("i8mm dotprod neon generic", ("test_vectors.py", "test_stream.py"), ""),
 }
 
 

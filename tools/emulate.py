@@ -29,7 +29,10 @@ ROOT = Path(__file__).resolve().parents[1]
 VECTORS, HOSTILE = ROOT / "tests" / "vectors", ROOT / "tests" / "hostile"
 SMALL = 32768  # bytes of the largest random model that an emulated board runs: each takes it seconds
 PROGRAMS = ("selftest", "contract", "gates")
-NATIVE_KERNELS = {"x86_64": ("avx512vnni", "avxvnni", "avx2", "generic"), "aarch64": ("dotprod", "neon", "generic")}
+NATIVE_KERNELS = {
+    "x86_64": ("avx512vnni", "avxvnni", "avx2", "generic"),
+    "aarch64": ("i8mm", "dotprod", "neon", "generic"),
+}
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,8 @@ TARGETS = (
     Target(f"this machine, {HOST}", kernels=NATIVE_KERNELS.get(HOST, ("generic",))),
     Target("its AVX-512 as AVX-VNNI", kernels=("avxvnni",), options=("GRULET_AVXVNNI_AS_AVX512=ON",)),
     linux("64-bit Cortex-A53", A64, "cortex-a53", "neon"),
-    linux("64-bit ARM, all extensions", A64, "max", "dotprod", "neon"),
+    linux("64-bit Cortex-A76", A64, "cortex-a76", "dotprod", "neon"),
+    linux("64-bit ARM, all extensions", A64, "max", "i8mm", "dotprod", "neon"),
     linux("32-bit Cortex-A7", A32, "cortex-a7", "armv7neon", "dsp"),
     linux("32-bit ARM, all extensions", A32, "max", "armv7neon", "dsp"),
     linux("ARMv6 with VFP (ARM1176)", A32_V6, "arm1176", "dsp"),

@@ -1,11 +1,12 @@
-"""Cycles of the inner loops on four ARM cores, by llvm-mca: a model, not a measurement.
+"""Cycles of the inner loops on ARM cores, by llvm-mca: a model, not a measurement.
 
     python -m benchmarks.arm.loops [--output FILE.json] [--folder FOLDER]
 
 The library is cross-compiled; of each kernel's object file the functions that sum up the panels of one frame (three
 sets of rows: a GRU's) are disassembled, and the loop in each that reads most weights is found by its back edge.
 llvm-mca then tells the cycles of one pass through it, with all weights in the first cache.  Beside them, the least
-that the core needs for the loop's multiplications, for all of its arithmetic, and with its loads (`CORES`).
+that the core needs for the loop's multiplications, for all of its arithmetic, and with its loads (`CORES`).  Then the
+loops of several frames, with SDOT and with SMMLA, on cores that have both (`MATRIX_CORES`).
 
 Exit status 1 if a loop misses its target (`TARGETS`), 2 if a tool is missing.  Needs, from Debian: llvm-22 (the model
 of Cortex-A76's pipeline came with llvm 17), gcc-aarch64-linux-gnu, cmake.
@@ -43,10 +44,17 @@ INTEGERS: dict[str, tuple[str, ...]] = {
 FLOATS: dict[str, tuple[str, ...]] = {"f16": ("f16_one_frame_3",), "f32": ("f32_one_frame_3",)}
 #: Part of the library (c_src/arm/grulet_NAME.c) -> what it sums up.
 PARTS = {"products_dotprod": INTEGERS, "products_neon": INTEGERS, "floats_neon": FLOATS}
+#: What sums up panels of several frames, by SDOT in one part and by SMMLA in the other.
+SEVERAL: dict[str, tuple[str, ...]] = {
+    "int8 x int8": ("int8_int8_many_frames_3",),
+    "int8 x int16": ("int8_int16_many_frames_3",),
+}
+SEVERAL_PARTS = {"SDOT": "products_dotprod", "SMMLA": "products_i8mm"}
 
 #: Kinds of vector work, beside the loads.
 KINDS = {
     "dot": r"[su]dot",
+    "matrix": r"[su]mmla",
     "multiply": r"[su]ml[as]l2?|[su]mull2?",
     "accumulate": r"[su]adalp",
     "widen": r"[su]shll2?|[su]xtl2?",
@@ -58,6 +66,8 @@ KINDS = {
 LOAD = re.compile(r"(ldr|ldur|ld(?P<pair>p))\t(?P<form>[qd])\d+,.*\[(?P<base>x\d+)")
 LOADS = {"load": "q", "half load": "d"}  # of 16 bytes, and of 8
 MULTIPLICATIONS = ("dot", "multiply", "float multiply")
+PRODUCTS = {"dot": 16, "matrix": 32}  # of bytes, of one instruction
+FEATURES = "--mattr=+dotprod,+i8mm"
 LIMITS = ("multiplications", "arithmetic", "arithmetic and loads")
 
 
@@ -102,7 +112,7 @@ class Core:
 
 def in_order(dot: float | None) -> dict[str, tuple[str, float]]:
     """One vector operation or half of a 16-byte load at a time."""
-    work = {kind: ("vector", 1.0) for kind in KINDS if kind != "dot"}
+    work = {kind: ("vector", 1.0) for kind in KINDS if kind not in PRODUCTS}
     work |= {"load": ("vector", 2.0), "half load": ("vector", 1.0)}
     return work if dot is None else work | {"dot": ("vector", dot)}
 
@@ -162,6 +172,14 @@ CORES = (
     ),
 )
 
+#: Cores with SMMLA -> what llvm-mca calls them.
+MATRIX_CORES = {
+    "Cortex-A510": "cortex-a510",
+    "Cortex-A710, Neoverse N2": "neoverse-n2",
+    "Neoverse V1": "neoverse-v1",
+    "AmpereOne": "ampere1",
+}
+
 #: (core, part) -> a limit, and the share of it that int8 weights must reach.
 TARGETS = {
     ("Cortex-A76", "products_dotprod"): ("multiplications", 0.85),
@@ -191,6 +209,11 @@ class Loop:
         return found
 
     @property
+    def products(self) -> int:
+        """Of two bytes, of which SDOT and SMMLA add up 16 and 32."""
+        return sum(PRODUCTS.get(kind, 0) * count for kind, count in self.counts.items())
+
+    @property
     def weight_bytes(self) -> int:
         """What is read through pointers that give at least a quarter of all: the others are the operand's."""
         read: Counter[str] = Counter()
@@ -214,7 +237,7 @@ def llvm_tool(name: str) -> str:
 
 def functions_of(kernel: Path) -> dict[str, list[tuple[int, str]]]:
     """Function -> its instructions with their addresses."""
-    text = run([llvm_tool("llvm-objdump"), "--disassemble", "--no-show-raw-insn", "--mattr=+dotprod", str(kernel)])
+    text = run([llvm_tool("llvm-objdump"), "--disassemble", "--no-show-raw-insn", FEATURES, str(kernel)])
     found: dict[str, list[tuple[int, str]]] = {}
     code: list[tuple[int, str]] = []
     for line in text.splitlines():
@@ -255,34 +278,66 @@ def loops_in(code: Sequence[tuple[int, str]], jumps_ahead: bool) -> list[Loop]:
 
 
 def cycles_of(loop: Loop, core: Core) -> float:
-    """Cycles of one pass, by llvm-mca; no fewer than decoding takes."""
-    options = ["-mtriple=aarch64", f"-mcpu={core.model}", "-mattr=+dotprod", f"-iterations={PASSES}", *core.options]
-    command = [llvm_tool("llvm-mca"), *options, "-json"]
+    """Cycles of one pass; no fewer than decoding takes."""
+    return max(modelled_cycles(loop, core.model, core.options), core.decoding(loop))
+
+
+def modelled_cycles(loop: Loop, model: str, options: tuple[str, ...] = ()) -> float:
+    """Cycles of one pass, by llvm-mca."""
+    settings = ["-mtriple=aarch64", f"-mcpu={model}", FEATURES, f"-iterations={PASSES}", *options]
+    command = [llvm_tool("llvm-mca"), *settings, "-json"]
     done = subprocess.run(command, input=loop.assembly(), capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}\n{done.stderr}")
     (region,) = json.loads(done.stdout)["CodeRegions"]
-    modelled: float = region["SummaryView"]["TotalCycles"] / PASSES
-    return max(modelled, core.decoding(loop))
+    cycles: float = region["SummaryView"]["TotalCycles"] / PASSES
+    return cycles
 
 
 def measure(folder: Path) -> dict[str, Any]:
-    """Part of the library -> core -> format -> what was found."""
+    """Part of the library -> core -> format -> what was found; of several frames, core -> format -> instruction."""
     build = cross.library(folder)
     parts: dict[str, Any] = {}
     for part, functions in PARTS.items():
-        found = functions_of(cross.object_file(part, build))
-        loops = {form: loop_in([found.get(name, []) for name in names]) for form, names in functions.items()}
-        without = [form for form, loop in loops.items() if not loop.weight_bytes]
-        if without:
-            raise ValueError(f"{part}: no loop that reads weights for {', '.join(without)}: is a function renamed?")
+        loops = loops_of(part, build, functions)
         parts[part] = {
             core.title: {form: facts_of(loop, core) for form, loop in loops.items()}
             for core in CORES
             if all(loop.counts.keys() <= core.work.keys() for loop in loops.values())  # it has the instructions
         }
     version = run([llvm_tool("llvm-mca"), "--version"])
-    return {"llvm": re.findall(r"LLVM version ([\d.]+)", version)[0], "parts": parts}
+    llvm = re.findall(r"LLVM version ([\d.]+)", version)[0]
+    return {"llvm": llvm, "parts": parts, "several": several_frames(build)}
+
+
+def several_frames(build: Path) -> dict[str, Any]:
+    """Core with SMMLA -> format -> instruction: what several frames take."""
+    loops = {name: loops_of(part, build, SEVERAL) for name, part in SEVERAL_PARTS.items()}
+    return {
+        core: {form: {name: throughput(of[form], model) for name, of in loops.items()} for form in SEVERAL}
+        for core, model in MATRIX_CORES.items()
+    }
+
+
+def throughput(loop: Loop, model: str) -> dict[str, Any]:
+    """Numbers of a pass: how many products of two bytes, and how many a cycle."""
+    cycles = modelled_cycles(loop, model)
+    return {
+        "instructions": len(loop.instructions),
+        "products": loop.products,
+        "cycles": rounded(cycles),
+        "products_per_cycle": rounded(loop.products / cycles),
+    }
+
+
+def loops_of(part: str, build: Path, functions: dict[str, tuple[str, ...]]) -> dict[str, Loop]:
+    """Format -> its loop; ValueError if one is not found."""
+    found = functions_of(cross.object_file(part, build))
+    loops = {form: loop_in([found.get(name, []) for name in names]) for form, names in functions.items()}
+    without = [form for form, loop in loops.items() if not loop.weight_bytes]
+    if without:
+        raise ValueError(f"{part}: no loop that reads weights for {', '.join(without)}: is a function renamed?")
+    return loops
 
 
 def facts_of(loop: Loop, core: Core) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks.arm.loops import CORES, LIMITS, TARGETS, missed
+from benchmarks.arm.loops import CORES, LIMITS, MATRIX_CORES, SEVERAL_PARTS, TARGETS, missed
 from benchmarks.common import RESULTS, ROOT, Document
 from benchmarks.report.tables import bullets, factor, table, three_digits
 
@@ -33,6 +33,14 @@ the cycles that the core needs at least for the loop's multiplications; for all 
 busiest pipeline; and with its loads: every weight serves one frame, so it is loaded for one multiplication, and some
 cores cannot issue that load beside other vector work."""
 
+PASS_PRODUCTS = 1024  # a pass of SDOT's loop
+
+SEVERAL = """Many streams in one step and `grulet_run` multiply four frames by every weight that is read. The kernel
+`dotprod` does so with SDOT, 16 multiply-adds of bytes in one instruction, `i8mm` with SMMLA, 32, for which it has to
+interleave groups of weights, and frames. All figures are for {products} multiply-adds, of which int8 x int16 takes two
+for a weight and a level; three sets of 16 rows, as above. Last, SDOT's cycles over SMMLA's. [kernels.md](kernels.md)
+has what others have measured."""
+
 ROUGH = """Shares are rough where a core executes in order (Cortex-A53, A55). llvm-mca lets an instruction finish only
 behind those before it, so that a load behind a longer multiplication waits in the model; and LLVM's costs of 16-byte
 loads there are not the guide's (Cortex-A55: `ldr` 1 cycle and `ldp` 6, for 2 and 4), so that a share can pass 100 %.
@@ -54,16 +62,12 @@ def emulated_section(document: Document) -> str:
         f"{origin(document)} {results['emulator']}.",
     ]
     for cpu, sizes in results["cpus"].items():
-        first = next(iter(sizes.values()))
+        weights = {name: facts["weights"] for found in sizes.values() for name, facts in found.items()}
         headings = ["", "weights"]
         headings += [f"{size} units: {what}" for size in sizes for what in ("a step", "a weight byte")]
         rows = []
-        for name in first:
-            row = [name, first[name]["weights"]]
-            for found in sizes.values():
-                figure = three_digits(found[name]["per_weight_byte"])
-                row += [f"{found[name]['instructions']:,}", f"**{figure}**" if is_fewest(found, name) else figure]
-            rows.append(row)
+        for name, of_name in weights.items():
+            rows.append([name, of_name, *(cell for found in sizes.values() for cell in figures(found, name))])
         parts += [f"### {cpu}", table(headings, rows, 2)]
     ahead = [
         f"{cpu}, {size} units: {', '.join(factor_over(ours, found) for ours in COMPARED)}"
@@ -74,6 +78,14 @@ def emulated_section(document: Document) -> str:
     parts += ["Settings:", bullets([f"{name}: {text}" for name, text in results["settings"].items()])]
     parts += ["Absent:", bullets([f"{name}: {reason}" for name, reason in results["absent"].items()])]
     return "\n\n".join(parts)
+
+
+def figures(found: dict[str, Any], name: str) -> list[str]:
+    """A contestant's cells of one size; dashes where it is absent, which the page's last list explains."""
+    if name not in found:
+        return ["-", "-"]
+    figure = three_digits(found[name]["per_weight_byte"])
+    return [f"{found[name]['instructions']:,}", f"**{figure}**" if is_fewest(found, name) else figure]
 
 
 #: Of ours, what is held against the best rival.
@@ -95,6 +107,8 @@ def factor_over(ours: str, found: dict[str, Any]) -> str:
         for name, facts in found.items()
         if not name.startswith("grulet") and facts["weights"] in allowed
     }
+    if not rivals:
+        return f"no rival beside {ours.removesuffix(', Python')}"
     best = min(rivals, key=lambda name: rivals[name])
     return f"{factor(rivals[best] / found[ours]['instructions'])} ({ours.removesuffix(', Python')}; {best})"
 
@@ -112,6 +126,14 @@ def loops_section(document: Document) -> str:
         headings = ["core", "weights", "instructions", "weight bytes", "cycles"]
         headings += [text for limit in LIMITS for text in (f"least: {limit}", "share")]
         parts += [f"### c_src/arm/grulet_{part}.c", table(headings, rows, 2)]
+    several = results["several"]
+    rows = [several_row(core, form, facts) for core, forms in several.items() for form, facts in forms.items()]
+    headings = ["core", "weights"]
+    headings += [f"{name}: {what}" for name in SEVERAL_PARTS for what in ("instructions", "cycles", "a cycle")]
+    text = SEVERAL.format(products=f"{PASS_PRODUCTS:,}")
+    parts += ["### Several frames at once: SDOT or SMMLA", text, table([*headings, "gain"], rows, 2)]
+    models = ", ".join(f"{model} ({title})" for title, model in MATRIX_CORES.items())
+    parts.append(f"llvm-mca's models, as they are: {models}.")
     wanted = [
         f"{core}, {part}, int8 weights: at least {least:.0%} of the limit of {limit}"
         for (core, part), (limit, least) in TARGETS.items()
@@ -130,6 +152,17 @@ def loop_row(core: str, form: str, facts: dict[str, Any]) -> list[str]:
     for limit in LIMITS:
         row += [three_digits(facts["limits"][limit]), f"{100 * facts['shares'][limit]:.0f} %"]
     return row
+
+
+def several_row(core: str, form: str, facts: dict[str, Any]) -> list[str]:
+    """One line of the table of several frames."""
+    row = [core, form]
+    for found in facts.values():
+        passes = PASS_PRODUCTS / found["products"]
+        row += [f"{passes * found['instructions']:.0f}", three_digits(passes * found["cycles"])]
+        row.append(three_digits(found["products_per_cycle"]))
+    dot, matrix = (facts[name]["products_per_cycle"] for name in SEVERAL_PARTS)
+    return [*row, factor(matrix / dot)]
 
 
 def page(results: Path) -> str:

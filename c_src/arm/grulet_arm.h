@@ -4,5 +4,6 @@
 
 int grulet_arm_has_neon(void);
 int grulet_arm_has_dotprod(void);
+int grulet_arm_has_i8mm(void); /* and where it is the faster one */
 
 #endif

@@ -1,5 +1,5 @@
 /* Floats on 64-bit ARM: four lanes, IEEE arithmetic with subnormals, like the scalars.  For both halves of the
- * kernels neon and dotprod.  Multiplication and addition stay two instructions: no vmla, no vfma. */
+ * kernels neon, dotprod and i8mm.  Multiplication and addition stay two instructions: no vmla, no vfma. */
 #ifndef GRULET_NEON_LANES_H
 #define GRULET_NEON_LANES_H
 
