@@ -15,8 +15,9 @@ static grulet_op_function function_of(const grulet_op *op, int sequence)
     return GRULET_HAS_VECTOR_OPS ? grulet_vector_op : NULL;
 }
 
-/* One operator for one frame of each of `count` streams, or (`sequence`) for `count` frames of one. */
-static void run_op(const grulet_kernel *kernel, const grulet_op *op, grulet_stream *const *streams, size_t count,
+/* One operator for one frame of each of `count` streams, or (`sequence`) for `count` frames of one.  Inlined into the step of one
+ * stream alone, for the sake of the smallest layers: elsewhere run_op. */
+KERNEL_INLINE void run_op_here(const grulet_kernel *kernel, const grulet_op *op, grulet_stream *const *streams, size_t count,
                    int sequence, uint32_t backwards)
 {
     const grulet_tables *t = &streams[0]->tables;
@@ -25,6 +26,12 @@ static void run_op(const grulet_kernel *kernel, const grulet_op *op, grulet_stre
     if (op->second_input != GRULET_NONE) task.x2 = t->values[op->second_input].offset;
     if (op->state != GRULET_NONE) task.h = t->states[op->state].offset;
     function_of(op, sequence)(&task, streams, count);
+}
+
+KERNEL_SHARED void run_op(const grulet_kernel *kernel, const grulet_op *op, grulet_stream *const *streams, size_t count,
+                          int sequence, uint32_t backwards)
+{
+    run_op_here(kernel, op, streams, count, sequence, backwards);
 }
 
 /* Exchange the first and the last of `count` lanes, the second and the last but one, ... */
@@ -104,7 +111,9 @@ grulet_status grulet_step(grulet_stream *s, float *y, const float *x)
     const grulet_kernel *kernel = grulet_kernel_used();
     if (s->needs_sequence) return GRULET_NEEDS_SEQUENCE;
     if (!accept_frame(kernel, s, x)) return GRULET_BAD_FRAME;
-    step_streams(kernel, &s, 1);
+    const grulet_op *op = s->tables.ops, *const end = op + s->tables.header->ops;
+    for (; op < end; op++) run_op_here(kernel, op, &s, 1, 0, s->backwards);
+    s->backwards ^= 1;
     give_outputs(s, y);
     return GRULET_OK;
 }

@@ -58,31 +58,43 @@ KERNEL_INLINE void finish_int4(void *operand, uint32_t stride, uint32_t n, const
         }
 }
 
-/* What `sets` sets' `pairs` pairs of groups, which share multipliers, add to the totals.  Sums and totals lie
- * [set][part][plane]. */
-KERNEL_INLINE void int4_group(vi *totals, const unsigned char *weights, uint32_t pair_bytes, const unsigned char *x,
-                              uint32_t stride, const int32_t *start, uint32_t pairs, uint32_t width,
-                              const int8_t *multipliers, const int sets, const int planes)
+/* One pair of groups. */
+KERNEL_INLINE void int4_pair(vi *low, vi *high, const unsigned char *weights, const unsigned char *x, uint32_t stride,
+                             uint32_t width, const int sets, const int planes)
 {
     const vi low_nibbles = vi_set(0x0F0F0F0F), high_nibbles = vi_set((int32_t)0xF0F0F0F0);
+    UNROLL for (int line = 0; line < sets * PARTS; line++) {
+        const vi w = load_part(weights + (uint32_t)(line / PARTS) * width * GRULET_GROUP, line % PARTS, width);
+        const vi w_low = vi_and(w, low_nibbles), w_high = vi_and(w, high_nibbles);
+        UNROLL for (int plane = 0; plane < planes; plane++) {
+            const unsigned char *levels = x + (uint32_t)plane * stride;
+            vi *const sum = &low[line * planes + plane], *const high_sum = &high[line * planes + plane];
+            *sum = DOT(*sum, w_low, one_group(levels));
+            *high_sum = DOT(*high_sum, w_high, one_group(levels + GRULET_GROUP));
+            KEEP_IN_REGISTER(*sum);
+            KEEP_IN_REGISTER(*high_sum);
+        }
+    }
+}
+
+/* What `sets` sets' `pairs` pairs of groups, which share multipliers, add to the totals.  Sums and totals lie
+ * [set][part][plane].  `unrolled`: there are GROUP_PAIRS of them, as nearly always; worth its code for one plane of 16 rows
+ * (3-6 %). */
+KERNEL_INLINE void int4_group(vi *totals, const unsigned char *weights, uint32_t pair_bytes, const unsigned char *x,
+                              uint32_t stride, const int32_t *start, uint32_t pairs, const int unrolled, uint32_t width,
+                              const int8_t *multipliers, const int sets, const int planes)
+{
     vi low[MOST_INT4_SUMS], high[MOST_INT4_SUMS];
     UNROLL for (int k = 0; k < sets * PARTS * planes; k++) {
         low[k] = vi_set(start[k % planes * 2]);
         high[k] = vi_set(start[k % planes * 2 + 1]);
     }
-    for (uint32_t pair = 0; pair < pairs; pair++, weights += pair_bytes, x += GRULET_PAIR)
-        UNROLL for (int line = 0; line < sets * PARTS; line++) {
-            const vi w = load_part(weights + (uint32_t)(line / PARTS) * width * GRULET_GROUP, line % PARTS, width);
-            const vi w_low = vi_and(w, low_nibbles), w_high = vi_and(w, high_nibbles);
-            UNROLL for (int plane = 0; plane < planes; plane++) {
-                const unsigned char *levels = x + (uint32_t)plane * stride;
-                vi *const sum = &low[line * planes + plane], *const high_sum = &high[line * planes + plane];
-                *sum = DOT(*sum, w_low, one_group(levels));
-                *high_sum = DOT(*high_sum, w_high, one_group(levels + GRULET_GROUP));
-                KEEP_IN_REGISTER(*sum);
-                KEEP_IN_REGISTER(*high_sum);
-            }
-        }
+    if (unrolled)
+        UNROLL for (uint32_t pair = 0; pair < GROUP_PAIRS; pair++)
+            int4_pair(low, high, weights + pair * pair_bytes, x + pair * GRULET_PAIR, stride, width, sets, planes);
+    else
+        for (uint32_t pair = 0; pair < pairs; pair++, weights += pair_bytes, x += GRULET_PAIR)
+            int4_pair(low, high, weights, x, stride, width, sets, planes);
     UNROLL for (int line = 0; line < sets * PARTS; line++) {
         const vi m = load_multipliers(multipliers + (uint32_t)(line / PARTS) * width, line % PARTS, width);
         UNROLL for (int k = line * planes; k < (line + 1) * planes; k++) {
@@ -104,8 +116,9 @@ KERNEL_INLINE void int4_span(float *sums, const unsigned char *weights, const un
     for (uint32_t now; pairs > 0; pairs -= now) {
         now = pairs < GROUP_PAIRS ? pairs : (uint32_t)GROUP_PAIRS;
         if (now == GROUP_PAIRS)
-            int4_group(totals, weights, pair_bytes, x, stride, start, GROUP_PAIRS, width, multipliers, sets, planes);
-        else int4_group(totals, weights, pair_bytes, x, stride, start, now, width, multipliers, sets, planes);
+            int4_group(totals, weights, pair_bytes, x, stride, start, GROUP_PAIRS, LANES == 16 && planes == 1 && sets > 1, width,
+                       multipliers, sets, planes);
+        else int4_group(totals, weights, pair_bytes, x, stride, start, now, 0, width, multipliers, sets, planes);
         weights += now * pair_bytes;
         multipliers += rows;
         x += GRULET_MULTIPLIER_INPUTS;
