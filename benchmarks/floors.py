@@ -5,20 +5,20 @@
 benchmarks/floors.c measures a step, its reading, and the chains of benchmarks/chains.c, made of the best kernel's own
 functions, in turn; benchmarks/limits.c the peak of products, before it in every pass.  Every pass is a process of its
 own; `floor_of` makes a floor of each, and the median of the passes counts.  Then, from Python, many streams in one
-step, and what calling costs, beside calls that do nothing.  One thread, pinned.
+step, and what calling costs, in bursts like those of benchmarks/calls.c and in turn with them.  One thread, pinned.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
-from collections.abc import Callable
 from pathlib import Path
+from timeit import Timer
 from typing import Any
 
 import numpy as np
-from benchmarks.building import compiler_version, kernel_program, native_program, run
-from benchmarks.common import command_line, each_step, frames_of, in_turn, latencies, numbers, positive, rounded
+from benchmarks.building import compiler_version, kernel_program, linked_program, native_program, run
+from benchmarks.common import command_line, each_step, frames_of, latencies, numbers, positive, rounded
 from benchmarks.limits import multiply_adds
 from benchmarks.models import FORMATS, Format, file_of, models_of
 
@@ -34,6 +34,11 @@ ROUNDS = 301
 BLOCK = 16
 #: What `floors.c` calls a format.
 CODES = {"f32": 0, "int8 x int16": 1, "int8 x int8": 2}
+#: Statements on frames `x` in turn: the least that each part of a call from Python can cost, and our calls.
+PARTS = {"cffi call": "width(pointer)", "copy in": "view[whole] = x", "copy out": "y.copy()"}
+CALLS = {"tick": "tick()", "step": "step(x)", "step(out)": "step(x, out=y)"}
+#: Turns of C and Python, bursts of each call in a turn, calls in a burst, and frames, about as in benchmarks/calls.c.
+TURNS, BURSTS, BURST_CALLS, FRAMES = 101, 15, 80, 8
 
 
 def floor_of(read: float, products: float, gates: float, chain: float) -> float:
@@ -53,7 +58,7 @@ def measure_all(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         size = max(options.sizes)
         steps = 20 if options.quick else 2000
         streams = measure_streams(size, options.streams, steps, folder)
-        calls = {str(size): measure_calls(size, 10 * steps, folder) for size in options.sizes}
+        calls = measure_calls(options.sizes, 3 if options.quick else TURNS, folder)
     return {
         "compiler": compiler_version(),
         "isa": grulet.isas()[0],
@@ -125,26 +130,45 @@ def measure_streams(size: int, count: int, steps: int, folder: Path) -> dict[str
     }
 
 
-def measure_calls(size: int, steps: int, folder: Path) -> dict[str, float]:
-    """p50 of calls from Python, in turn, in microseconds: ours, and the least that each part of them can cost."""
-    model = models_of(size, folder)[FORMATS[0]]
-    stream, frames = model.stream(block=1), frames_of(size)
-    stream.input[:] = frames[0]
-    pointer, width = model._kernel.pointer, lib.grulet_input_width
-    source, target = frames[0].data, np.empty_like(frames[0]).data
+def measure_calls(sizes: tuple[int, ...], turns: int, folder: Path) -> dict[str, dict[str, float]]:
+    """By size, in microseconds: the call from C, those from Python and their parts, and what Python's cost over C's."""
+    program = str(linked_program("calls", folder))
+    calls: dict[str, dict[str, float]] = {}
+    with progress("calls", len(sizes), "sizes") as done:
+        for number, size in enumerate(sizes):
+            path = file_of(size, FORMATS[0], folder)
+            bursts = bursts_of(grulet.load(path).stream(block=1))
+            found = [calls_in_turn(program, path, bursts) for _ in range(turns)]
+            calls[str(size)] = {key: rounded(statistics.median(turn[key] for turn in found)) for key in found[0]}
+            done(number + 1)
+    return calls
 
-    def copy() -> None:
-        target[:] = source
 
-    calls: dict[str, Callable[[int], object]] = {
-        "nothing": each_step(lambda: None),
-        "cffi call": each_step(lambda: width(pointer)),
-        "copy in": each_step(copy),
-        "copy out": each_step(frames[0].copy),
-        "tick": each_step(stream.tick),
-        "step": in_turn(stream.step, frames),
+def bursts_of(stream: grulet.Stream) -> dict[str, Timer]:
+    """A loop over frames for each statement, and the empty loop."""
+    size = stream.model.input_width
+    names = {
+        "frames": frames_of(size)[:FRAMES] * (BURST_CALLS // FRAMES),
+        "width": lib.grulet_input_width,
+        "pointer": stream.model._kernel.pointer,
+        "view": np.empty(size, np.float32).data,
+        "whole": slice(None),
+        "y": np.empty(stream.model.output_width, np.float32),
+        "tick": stream.tick,
+        "step": stream.step,
     }
-    return {f"{name}_us": time["p50"] for name, time in latencies(measure(calls, steps)).items()}
+    statements = {"loop": "pass"} | PARTS | CALLS
+    return {name: Timer(f"for x in frames: {statement}", globals=names) for name, statement in statements.items()}
+
+
+def calls_in_turn(program: str, path: Path, bursts: dict[str, Timer]) -> dict[str, float]:
+    """Microseconds of one turn: of the call from C, of each statement without its loop, and of our calls over C's."""
+    best = grulet.isas()[0]
+    from_c = float(run([program, best, best, str(BURSTS), str(path)]).split()[0]) / 1e3
+    whole = {name: 1e6 * statistics.median(burst.repeat(BURSTS, 1)) / BURST_CALLS for name, burst in bursts.items()}
+    each = {name: time - whole["loop"] for name, time in whole.items() if name != "loop"}
+    over = {f"{name} over C": each[name] - from_c for name in CALLS}
+    return {f"{name}_us": time for name, time in ({"C call": from_c} | each | over).items()}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -100,7 +100,8 @@ def test_only_the_reversed_layer_sees_the_end() -> None:
 def test_a_model_of_both_directions_says_why_it_cannot_step() -> None:
     """step, tick and pools name the layer."""
     model = grulet.load(BOTH)
-    stream = model.stream()
+    stream = model.stream(block=4)
+    stream.run(FRAMES)  # longer than a block: in other memory
     for refused in (lambda: stream.step(FRAMES[0]), stream.tick, lambda: model.pool(2)):
         with pytest.raises(grulet.SequenceError, match="'back' runs from the last frame to the first"):
             refused()

@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 import threading
+import weakref
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -195,6 +196,48 @@ def test_out(model: grulet.Model) -> None:
     stream.input[:] = frames[0]
     assert stream.step(stream.input, out=stream.output) is stream.output
     assert_same_bits(stream.output, expected[0])
+
+
+def test_out_again_and_again(model: grulet.Model) -> None:
+    """The same ``out`` for every frame, two in turn, none, parts of a larger array between: the bits of a new array."""
+    frames = mixed_frames(40)
+    stream, expected = model.stream(), model.stream().run(frames)
+    one, two, rows = np.empty(3, np.float32), np.empty(3, np.float32), np.empty((40, 3), np.float32)
+    for t, out in enumerate([one, one, two, one, two, two, None, None, one, rows[0], rows[1], one, one, *rows[2:29]]):
+        answer = stream.step(frames[t], out=out)
+        assert out is None or answer is out
+        assert_same_bits(answer, expected[t], t)
+        assert_same_bits(stream.output, expected[t], t)
+        for unused in (one, two, rows):
+            if unused is not out and not np.shares_memory(unused, answer):
+                unused[:] = np.nan
+    assert np.isnan(one).all(), "no later step wrote here"
+    assert np.isnan(two).all()
+
+
+@pytest.mark.parametrize("spoil", ["read-only", "other out"])
+def test_good_out_turns_bad(started: tuple[grulet.Stream, grulet.Stream], spoil: str) -> None:
+    """An ``out`` that was fine before is refused once it is read-only; so is a bad one after a good one."""
+    frame, out = mixed_frames(1)[0], np.empty(3, np.float32)
+    for stream in started:
+        stream.step(frame, out=out)
+    before = out.copy()
+    if spoil == "read-only":
+        out.flags.writeable = False
+    with pytest.raises(grulet.FrameError, match=r"^out: a writable, C-contiguous float32 array \(3,\) was expected"):
+        started[0].step(frame, out=out if spoil == "read-only" else np.empty(4, np.float32))
+    assert_same_bits(out, before)
+    assert_as_if_nothing_happened(*started)
+
+
+def test_out_keeps_no_recording_alive(model: grulet.Model) -> None:
+    """A stream that was given a row of an array to fill does not hold the whole array."""
+    stream, answers = model.stream(), np.empty((6, 3), np.float32)
+    gone = weakref.ref(answers)
+    for frame, row in zip(mixed_frames(6), answers, strict=True):
+        stream.step(frame, out=row)
+    del answers, row
+    assert gone() is None
 
 
 def test_out_of_several_outputs(two_outputs: grulet.Model) -> None:

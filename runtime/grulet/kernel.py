@@ -20,6 +20,10 @@ if TYPE_CHECKING:  # a millisecond of the import
 
 ALIGN = 64
 
+#: One frame of a `KernelStream.voice`, its input -> its output; not 0 if the frame was refused.  For `Stream.step`, of
+#: which a Python function around it, like `KernelStream.tick`, takes a tenth.
+tick_voice: Callable[[Any], int] = lib.grulet_tick
+
 
 def aligned_bytes(data: Any) -> NDArray[np.uint8]:
     """The buffer itself where it lies on a 64-byte boundary, otherwise one copy that does."""
@@ -122,15 +126,18 @@ class KernelVoices:
         )
         return _ticker(lib.grulet_tick_many, arguments, lambda: self._refuse(self.input, range(len(self.input))))
 
+    def voice(self, index: int) -> Any:
+        """Make the argument of `tick_voice`: one voice and its rows of `input` and `output`; it keeps none alive."""
+        return ffi.new("grulet_voice *", [self.streams[index], _floats(self.output[index]), _floats(self.input[index])])
+
     def voice_ticker(self, index: int) -> Callable[[], None]:
         """Make the function that steps one voice, its row of `input` -> its row of `output`."""
-        x, y = self.input[index], self.output[index]
-        arguments = ffi.new("grulet_voice *", [self.streams[index], _floats(y), _floats(x)])
+        x = self.input[index]
 
         def refuse(_keep: object = self) -> None:
             raise FrameError(f"the frame {_wrong(self.model, x)}")
 
-        return _ticker(lib.grulet_tick, arguments, refuse)
+        return _ticker(tick_voice, self.voice(index), refuse)
 
     def step(self, voices: NDArray[np.intp], frames: NDArray[np.float32], outputs: NDArray[np.float32]) -> None:
         """Rows of C-contiguous ``frames`` -> rows of C-contiguous ``outputs``, of distinct voices."""
@@ -160,6 +167,8 @@ class KernelStream:
         self.output: NDArray[np.float32] = voices.output[index]
         #: One frame, `input` -> `output`.
         self.tick = voices.voice_ticker(index)
+        #: The argument of `tick_voice`, which does the same, as long as this object lives.
+        self.voice = voices.voice(index)
         self._stream = voices.streams[index]
 
     def run(self, frames: NDArray[np.float32], outputs: NDArray[np.float32]) -> None:

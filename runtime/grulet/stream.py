@@ -9,7 +9,7 @@ import numpy as np
 from numpy import ndarray  # found faster than np.ndarray, in every step
 
 from grulet.errors import FrameError, SequenceError, StateError
-from grulet.kernel import KernelStream, KernelVoices
+from grulet.kernel import KernelStream, KernelVoices, tick_voice
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     Floats: TypeAlias = NDArray[np.float32]
 
 _FLOAT32 = np.dtype(np.float32)
+_ALL = slice(None)  # made once, not in every step
 _BLOB_HEADER = 16  # bytes of a saved state before its floats (docs/format.md)
 
 
@@ -36,7 +37,10 @@ class Stream:
         self._input = kernel.input
         self._input_view: Any = kernel.input.data
         self._output = kernel.output
+        self._output_view: Any = kernel.output.data
         self._split = model._split
+        self._out: Floats | None = None  # the last that `_accept` has found good and holds, and its memory
+        self._out_view: Any = None
         #: One frame, `input` -> `output`, without copies: ``stream.input[:] = x; stream.tick(); stream.output``.
         self.tick = self._no_tick if model.needs_sequence else kernel.tick
 
@@ -59,21 +63,37 @@ class Stream:
         """One frame: (in,) float32 -> (out,) float32; several outputs: a named tuple of arrays, slices of one vector.
 
         The answer is a new array, or ``out``: C-contiguous, writable, (out,) float32.  It may overlap ``frame``, which
-        is copied first.  Raises `FrameError` for a wrong type, dtype or shape, a NaN or an infinity; then neither the
-        state nor `output` nor ``out`` has changed.
+        is copied first; the stream may hold it until it is given another.  Raises `FrameError` for a wrong type, dtype
+        or shape, a NaN or an infinity; then neither the state nor `output` nor ``out`` has changed.
         """
-        if out is not None:
-            check_out(out, self._output.shape)
+        if out is not None and (out is not self._out or not out.flags.writeable):
+            self._accept(out)
         if type(frame) is not ndarray:
             check_frames(frame, self._input.shape)
         try:
-            self._input_view[:] = frame  # checks format and shape, and copies: half the cost of asking numpy
+            self._input_view[_ALL] = frame  # checks format and shape, and copies: half the cost of asking numpy
         except (TypeError, ValueError, BufferError):
             check_frames(frame, self._input.shape)
             self._input[...] = frame  # good, but a memoryview does not take it: misaligned
-        self.tick()
-        answer = self._output.copy() if out is None else written(out, self._output)
-        return answer if self._split is None else self._split(answer)
+        if tick_voice(self._kernel.voice):
+            self.tick()  # refuses it again, and says why
+        if out is None:
+            out = self._output.copy()
+        elif out is self._out:
+            self._out_view[_ALL] = self._output_view
+        else:
+            out[...] = self._output
+        return out if self._split is None else self._split(out)
+
+    def _accept(self, out: Floats) -> None:
+        """Check an ``out``, and hold it if it has its memory to itself.
+
+        Most loops give the same array for every frame.  While it is held, dtype and shape need no check, which takes
+        longer than making a new array.  A part of a larger array is not held: it would keep all of that alive.
+        """
+        check_out(out, self._output.shape)
+        if type(out) is ndarray and out.base is None:
+            self._out, self._out_view = out, out.data
 
     def run(self, frames: Floats) -> Any:
         """Many frames: (T, in) float32 -> (T, out) float32; continues the stream.  T may be 0.
