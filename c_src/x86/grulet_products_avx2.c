@@ -54,6 +54,7 @@ KERNEL_INLINE void int16_sums(float *sums, const unsigned char *weights, const i
                 UNROLL for (int q = 0; q < quads; q++, weights += 16) {
                     const __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)weights);
                     pairs[set][q] = vi_add(pairs[set][q], _mm256_madd_epi16(_mm256_cvtepi8_epi16(bytes), levels));
+                    KEEP_IN_REGISTER(pairs[set][q]); /* of the 12, GCC would keep 4 */
                 }
         }
         UNROLL for (int set = 0; set < sets; set++)
