@@ -22,6 +22,13 @@
  * gives sums[frame][set * 16 + row] for row < width, of `sets` sets of rows, which lie at the beginning of groups of `rows` rows
  * of 4 inputs; `frames` and `sets` are constants, `width` is 16 or 4, 8, 12 and then no constant.  Four partial sums, input i
  * into sum i mod 4, in order; then (s0 + s1) + (s2 + s3).  generic/grulet_plain_f16.h is sum_f16 for any vectors.
+ *
+ * What it may define:
+ *   BLOCKS               how many full blocks of a cell sum_blocks_f32 takes over one read of the operand, in panels of three sets:
+ *
+ *   void sum_blocks_f32(float *sums, uint32_t next_sums, const unsigned char *panel, ptrdiff_t next, const void *operand,
+ *                       uint32_t inputs)
+ * gives sums[block * next_sums + set * 16 + row]; the panel of a block lies `next` bytes from that of the block before.
  */
 #include <float.h>
 
@@ -244,7 +251,13 @@ static uint32_t read_lines(const unsigned char *lines, size_t bytes)
 #define BESIDE_f16
 SUM_FORMS(f32, 16, MANY_BY_SET(f32, 16))
 SUM_FORMS(f16, 8, MANY_BY_SET(f16, 8))
-#define FLOAT_ENTRIES(kind, with) SUM_ENTRIES(kind, with, MANY_BY_SET_ENTRIES(kind, with), NULL, 1)
+#ifdef BLOCKS
+BLOCK_FORM(f32)
+#define F32_ENTRIES SUM_ENTRIES(f32, GRULET_WITH_F32, MANY_BY_SET_ENTRIES(f32, GRULET_WITH_F32), f32_blocks, BLOCKS)
+#else
+#define F32_ENTRIES SUM_ENTRIES(f32, GRULET_WITH_F32, MANY_BY_SET_ENTRIES(f32, GRULET_WITH_F32), NULL, 1)
+#endif
+#define F16_ENTRIES SUM_ENTRIES(f16, GRULET_WITH_F16, MANY_BY_SET_ENTRIES(f16, GRULET_WITH_F16), NULL, 1)
 
 const grulet_floats FLOATS_TABLE = {
     take_floats,
@@ -255,5 +268,5 @@ const grulet_floats FLOATS_TABLE = {
     apply,
     IF_WITH(GRULET_WITH_SOFTMAX, softmax),
     read_lines,
-    {FLOAT_ENTRIES(f32, GRULET_WITH_F32), FLOAT_ENTRIES(f16, GRULET_WITH_F16)},
+    {F32_ENTRIES, F16_ENTRIES},
 };

@@ -98,13 +98,6 @@ SUM_FORMS(int4_int16, GRULET_GROUP, MANY_FORMS(int4_int16))
 SUM_FORMS(int4_int8, GRULET_GROUP, MANY_FORMS(int4_int8))
 
 #if BLOCKS > 1
-#define BLOCK_FORM(kind)                                                                                               \
-    static void kind##_blocks(float *sums, uint32_t next_sums, const unsigned char *block, ptrdiff_t next,             \
-                              const grulet_panel *at, const void *operand)                                             \
-    {                                                                                                                  \
-        const uint32_t first_row = 0;                                                                                  \
-        sum_blocks_##kind(sums, next_sums, block + at->weights, next, operand, at->inputs, ROW_SUMS);                  \
-    }
 BLOCK_FORM(int8_int16)
 BLOCK_FORM(int8_int8)
 #define INT8_ENTRIES(kind, with) SUM_ENTRIES(kind, with, MANY_ENTRIES(kind, with), kind##_blocks, BLOCKS)

@@ -63,6 +63,16 @@
 #define MANY_ENTRIES(kind, with) {NULL, NULL}
 #endif
 
+/* Full blocks of three sets, as many as sum_blocks_<kind> takes over one read of the operand. */
+#define BLOCK_FORM(kind)                                                                                               \
+    static void kind##_blocks(float *sums, uint32_t next_sums, const unsigned char *block, ptrdiff_t next,             \
+                              const grulet_panel *at, const void *operand)                                             \
+    {                                                                                                                  \
+        const uint32_t first_row = 0;                                                                                  \
+        (void)first_row;                                                                                               \
+        sum_blocks_##kind(sums, next_sums, block + at->weights, next, operand, at->inputs BESIDE_##kind);              \
+    }
+
 /* `row_bytes`: of the weights of one row in a group (int4: in a pair of groups); `many`: MANY_FORMS(kind) or
  * MANY_BY_SET(kind, row_bytes), or nothing. */
 #define SUM_FORMS(kind, row_bytes, many)                                                                               \

@@ -6,8 +6,10 @@
 
 #define FLOATS_TABLE grulet_floats_avx512
 
-/* A layer so wide has tens of megabytes, which come from the last cache or from memory: asking for them AHEAD bytes early
- * is worth its load slots, 3-10 % (nearer weights lose as much by it). */
+#define BLOCKS 2
+
+/* Halves of a layer so wide come from the last cache or from memory: asking for them AHEAD bytes early is worth its load
+ * slots, 10 % (nearer weights lose by it; floats of two blocks, which come in two streams, gain nothing). */
 enum { FAR_INPUTS = 768, AHEAD = 4096 };
 
 /* Sixteen weights, or `width` of them: floats, or halves. */
@@ -20,47 +22,57 @@ KERNEL_INLINE vf load_floats(const unsigned char *at, uint32_t width, const int 
                                       : vf_load_part((const float *)(const void *)at, width);
 }
 
-/* One frame: three sets of four partial sums are twelve independent chains.  Several frames come set by set: their
- * partial sums fit the registers.  `rows`: of a group of the panel, of which this takes `sets` sets. */
-KERNEL_INLINE void float_sums(float *const *sums, const unsigned char *weights, const void *const *operands,
-                              const int frames, uint32_t inputs, uint32_t width, const int sets, uint32_t rows,
-                              const int halves)
+/* One frame and one block: three sets of four partial sums are twelve independent chains.  Two blocks, the second `next` bytes
+ * further, share what is read of the operand, and their weights come in two streams (3-9 % over all sizes).  Several frames come set
+ * by set: their partial sums fit the registers.  `rows`: of a group of the panel, of which this takes `sets` sets. */
+KERNEL_INLINE void float_sums(float *const *sums, uint32_t next_sums, const unsigned char *weights, ptrdiff_t next,
+                              const void *const *operands, const int frames, const int blocks, uint32_t inputs,
+                              uint32_t width, const int sets, uint32_t rows, const int halves)
 {
     const uint32_t size = halves ? 2 : 4, line_bytes = width * size, group_bytes = GRULET_GROUP * rows * size;
-    const int far = frames == 1 && inputs >= FAR_INPUTS;
-    vf partial[FRAMES * 3][GRULET_GROUP]; /* [frame * sets + set] */
+    const int far = halves && frames == 1 && inputs >= FAR_INPUTS;
+    vf partial[FRAMES * 3][GRULET_GROUP]; /* [frame or block][set] */
     const float *x[FRAMES];
     UNROLL for (int frame = 0; frame < frames; frame++) x[frame] = (const float *)operands[frame];
-    UNROLL for (int chain = 0; chain < frames * sets; chain++)
+    UNROLL for (int chain = 0; chain < frames * blocks * sets; chain++)
         UNROLL for (int j = 0; j < GRULET_GROUP; j++) partial[chain][j] = vf_set(0.0f);
     for (uint32_t i = 0; i < inputs; i += GRULET_GROUP, weights += group_bytes) {
         if (far)
-            UNROLL for (int line = 0; line < sets * GRULET_GROUP; line += halves ? 2 : 1)
+            UNROLL for (int line = 0; line < sets * GRULET_GROUP; line += 2)
                 _mm_prefetch((const char *)(weights + (uint32_t)line * line_bytes) + AHEAD, _MM_HINT_T0);
-        UNROLL for (int set = 0; set < sets; set++)
+        UNROLL for (int chain = 0; chain < blocks * sets; chain++)
             UNROLL for (int j = 0; j < GRULET_GROUP; j++) {
-                const vf w = load_floats(weights + (uint32_t)(set * GRULET_GROUP + j) * line_bytes, width, halves);
+                const unsigned char *const line = weights + chain / sets * next;
+                const vf w = load_floats(line + (uint32_t)(chain % sets * GRULET_GROUP + j) * line_bytes, width, halves);
                 UNROLL for (int frame = 0; frame < frames; frame++) {
-                    vf *sum = &partial[frame * sets + set][j];
+                    vf *sum = &partial[frame * sets + chain][j];
                     *sum = vf_add(*sum, vf_mul(w, vf_set(x[frame][j])));
+                    if (blocks > 1) KEEP_IN_REGISTER(*sum);
                 }
             }
         UNROLL for (int frame = 0; frame < frames; frame++) x[frame] += GRULET_GROUP; /* an index would cost more */
     }
-    UNROLL for (int frame = 0; frame < frames; frame++)
-        UNROLL for (int set = 0; set < sets; set++) {
-            const vf *sum = partial[frame * sets + set];
-            vf_store(sums[frame] + set * GRULET_BLOCK_ROWS, vf_add(vf_add(sum[0], sum[1]), vf_add(sum[2], sum[3])));
-        }
+    UNROLL for (int chain = 0; chain < frames * blocks * sets; chain++) {
+        const vf *sum = partial[chain];
+        float *const to = blocks > 1 ? sums[0] + (uint32_t)(chain / sets) * next_sums : sums[chain / sets];
+        vf_store(to + chain % sets * GRULET_BLOCK_ROWS, vf_add(vf_add(sum[0], sum[1]), vf_add(sum[2], sum[3])));
+    }
 }
 
 #define FLOAT_SUMS(name, halves)                                                                                       \
     KERNEL_INLINE void name(float *const *sums, const unsigned char *panel, const void *const *operands,               \
                             const int frames, uint32_t inputs, uint32_t width, const int sets, uint32_t rows)          \
     {                                                                                                                  \
-        float_sums(sums, panel, operands, frames, inputs, width, sets, rows, halves);                                  \
+        float_sums(sums, 0, panel, 0, operands, frames, 1, inputs, width, sets, rows, halves);                         \
     }
 FLOAT_SUMS(sum_f32, 0)
 FLOAT_SUMS(sum_f16, 1)
+
+KERNEL_INLINE void sum_blocks_f32(float *sums, uint32_t next_sums, const unsigned char *panel, ptrdiff_t next,
+                                  const void *operand, uint32_t inputs)
+{
+    float_sums(&sums, next_sums, panel, next, &operand, 1, BLOCKS, inputs, GRULET_BLOCK_ROWS, GRULET_PANEL_SETS,
+               GRULET_PANEL_SETS * GRULET_BLOCK_ROWS, 0);
+}
 
 #include "grulet_floats_body.h"
