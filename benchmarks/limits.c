@@ -3,7 +3,8 @@
  *
  *     limits ROUNDS BYTES...
  *
- * prints one fact a line: `clock GHZ`, `int8 GIGA_MULTIPLY_ADDS NAME`, `f32 GIGA_MULTIPLY_ADDS NAME`, `read BYTES NANOSECONDS`. */
+ * prints one fact a line: `clock GHZ`, `int8 GIGA_MULTIPLY_ADDS NAME`, `f32 GIGA_MULTIPLY_ADDS NAME`, `read BYTES NANOSECONDS`,
+ * `turns BYTES NANOSECONDS`: reading forwards and backwards in turn, which finds the end in a cache that cannot hold all. */
 #define _POSIX_C_SOURCE 200112L
 #include "timing.h"
 
@@ -210,6 +211,18 @@ static words read_quarters(const words *p, size_t count)
     return a ^ b ^ c ^ d;
 }
 
+/* Pages in order or, every second time, from the last to the first, each forwards. */
+static words read_in_turns(const words *p, size_t count)
+{
+    enum { PAGE = 4096 / sizeof(words) };
+    static int backwards;
+    const size_t pages = count / PAGE;
+    words sum = read_forward(p + pages * PAGE, count % PAGE);
+    for (size_t i = 0; i < pages; i++) sum ^= read_forward(p + (backwards ? pages - 1 - i : i) * PAGE, PAGE);
+    backwards ^= 1;
+    return sum;
+}
+
 typedef words (*reader)(const words *p, size_t count);
 
 static double burst_of_reads(reader read, const words *p, size_t count, size_t times)
@@ -225,11 +238,12 @@ static double burst_of_reads(reader read, const words *p, size_t count, size_t t
     return taken;
 }
 
-/* Nanoseconds to read `bytes`: of the faster way. */
-static double reading(size_t bytes)
+/* Prints how long reading `bytes` takes: the faster way, and in turns. */
+static void print_reading(size_t bytes)
 {
-    static const reader READERS[] = {read_forward, read_quarters};
-    double times[2][ROUNDS];
+    static const reader READERS[] = {read_forward, read_quarters, read_in_turns};
+    enum { WAYS = sizeof READERS / sizeof *READERS };
+    double times[WAYS][ROUNDS];
     size_t count = bytes / sizeof(words);
     void *memory;
     if (posix_memalign(&memory, 4096, bytes) != 0) {
@@ -237,12 +251,13 @@ static double reading(size_t bytes)
         exit(1);
     }
     memset(memory, 1, bytes);
-    size_t burst = (size_t)(BURST / burst_of_reads(read_forward, memory, count, 20)) + 1;
+    size_t burst = (size_t)(BURST / burst_of_reads(read_forward, memory, count, 20)) + 2;
     for (size_t round = 0; round < rounds; round++)
-        for (int way = 0; way < 2; way++) times[way][round] = burst_of_reads(READERS[way], memory, count, burst);
+        for (int way = 0; way < WAYS; way++) times[way][round] = burst_of_reads(READERS[way], memory, count, burst);
     double forward = median(times[0], rounds), quarters = median(times[1], rounds);
     free(memory);
-    return forward < quarters ? forward : quarters;
+    printf("read %zu %.3f\n", bytes, forward < quarters ? forward : quarters);
+    printf("turns %zu %.3f\n", bytes, median(times[2], rounds));
 }
 
 int main(int count, char **arguments)
@@ -259,9 +274,6 @@ int main(int count, char **arguments)
     printf("clock %.3f\n", clock_gigahertz());
     printf("int8 %.2f %s\n", multiply_adds_int8(), DOT_NAME);
     printf("f32 %.2f %s\n", multiply_adds_f32(), REGISTER_NAME);
-    for (int i = 2; i < count; i++) {
-        size_t bytes = (size_t)strtoul(arguments[i], NULL, 10);
-        printf("read %zu %.3f\n", bytes, reading(bytes));
-    }
+    for (int i = 2; i < count; i++) print_reading((size_t)strtoul(arguments[i], NULL, 10));
     return 0;
 }

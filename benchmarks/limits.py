@@ -2,7 +2,8 @@
 
     python -m benchmarks.limits [--sizes 32,64,...] [--output FILE.json] [--quick]
 
-benchmarks/limits.c measures, compiled on the spot for this CPU; one thread, pinned.  These are limits, so the fastest
+benchmarks/limits.c measures, compiled on the spot for this CPU; one thread, pinned.  Reading also "in turns", forwards
+and backwards, as the steps of a stream sweep their weights.  These are limits, so the fastest
 of several passes counts, each the median of its rounds.
 """
 
@@ -46,8 +47,8 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         for _ in range(passes):
             for line in run(command).splitlines():
                 kind, first, *rest = line.split()
-                if kind == "read":
-                    found[f"read {first}"].append(float(rest[0]))
+                if kind in ("read", "turns"):
+                    found[f"{kind} {first}"].append(float(rest[0]))
                 else:
                     found[kind].append(float(first))
                     names[kind] = " ".join(rest)
@@ -58,7 +59,11 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "f32": {"giga_multiply_adds": max(found["f32"]), "instructions": names["f32"]},
         "read": {
             str(size): {
-                weights: {"bytes": count, "us": rounded(min(found[f"read {count}"]) / 1e3)}
+                weights: {
+                    "bytes": count,
+                    "us": rounded(min(found[f"read {count}"]) / 1e3),
+                    "in_turns_us": rounded(min(found[f"turns {count}"]) / 1e3),
+                }
                 for weights in BITS
                 for count in [weight_bytes(size, weights)]
             }
