@@ -15,6 +15,8 @@ help:
 demo: $(VENV)/built
 	$(BIN)/grulet demo --plot demo.png
 
+# There is a process for each CPU: threads of torch and numpy beside them would only wait for each other.
+test: export OMP_NUM_THREADS := 1
 test: $(VENV)/built
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
@@ -24,11 +26,12 @@ lint: $(VENV)/built
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+C_TEST := build/c-test-$(notdir $(CC))
 #   make c-test  the C tests, warnings as errors, with address and undefined-behaviour sanitizers (CC=clang works too)
 c-test:
-	cmake -S . -B build/c-test -DGRULET_BUILD_TESTS=ON -DGRULET_WERROR=ON -DGRULET_SANITIZE=address,undefined
-	cmake --build build/c-test --parallel 2
-	ctest --test-dir build/c-test --output-on-failure
+	cmake -S . -B $(C_TEST) -DGRULET_BUILD_TESTS=ON -DGRULET_WERROR=ON -DGRULET_SANITIZE=address,undefined
+	cmake --build $(C_TEST) --parallel 2
+	ctest --test-dir $(C_TEST) --output-on-failure --parallel 2
 
 #   make emulate the C tests on emulated CPUs, boards and in WebAssembly; one table of hashes that must be equal
 emulate: $(VENV)/built

@@ -26,6 +26,7 @@ from benchmarks.report.sections import SECTIONS
 QUICK_ARGUMENTS = {
     "latency": ["--sizes", "8,16"],
     "calls": ["--sizes", "8,16"],
+    "cells": ["--sizes", "8,16"],
     "limits": ["--sizes", "8,16"],
     "floors": ["--sizes", "16,32", "--streams", "2"],
     "isa": ["--sizes", "8,16"],

@@ -16,10 +16,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,11 +29,14 @@ from typing import Any
 from benchmarks.budget import BUDGET, SLACK_PERCENT, same_compiler, verdicts
 from benchmarks.building import compiler_version, linked_program, tool
 from benchmarks.common import ROOT, AbsentError, Document, command_line, write_json
-from benchmarks.models import ALL_FORMATS, file_of
+from benchmarks.models import ALL_FORMATS, F32, INT8, INT8_INT16, file_of
 
 from grulet.progress import progress
 
 DIGITS = ROOT / "examples" / "spoken_digits" / "digits.grulet"
+
+#: Of the LSTM and the RNN: both sizes and all kinds of sums.  What else a step does it shares with the GRU's.
+OTHER_CELLS = ((64, INT8), (256, INT8_INT16), (256, F32))
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,7 @@ class Case:
 
 
 def cases(folder: Path, *, quick: bool) -> list[Case]:
-    """Layers of two sizes in every format, a whole network, many streams, a run."""
+    """GRU layers of two sizes in every format, a whole network, many streams, a run; and the gates of other cells."""
     found = [Case("digits network, step", DIGITS, "step", 1, 8)]
     for form in ALL_FORMATS:
         for size in (8,) if quick else (64, 256):
@@ -55,6 +60,10 @@ def cases(folder: Path, *, quick: bool) -> list[Case]:
             path = file_of(256, form, folder)
             found.append(Case(f"256 units {form.title}, step of 16 streams", path, "many", 16, 1))
             found.append(Case(f"256 units {form.title}, run of 32 frames", path, "run", 32, 1))
+    for cell in ("lstm", "rnn"):
+        for size, form in ((8, INT8),) if quick else OTHER_CELLS:
+            path = file_of(size, form, folder, cell)
+            found.append(Case(f"{cell.upper()}, {size} units {form.title}, step", path, "step", 1, 8))
     return found
 
 
@@ -68,11 +77,12 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     work = [(isa, case) for isa in isas for case in cases(folder, quick=options.quick)]
     budget = json.loads(BUDGET.read_text(encoding="utf-8")) if BUDGET.exists() else {}
     counts = {}
-    with progress("instructions", len(work), "cases") as done:
-        for number, (isa, case) in enumerate(work):
-            once, twice = (count(valgrind, program, isa, case, turns) for turns in (case.turns, 2 * case.turns))
-            counts[f"{isa}: {case.title}"] = round((twice - once) / case.turns)
-            done(number + 1)
+    # As many at a time as there are CPUs: counts do not know what else runs.
+    with progress("instructions", len(work), "cases") as done, ThreadPoolExecutor(os.cpu_count()) as pool:
+        counted = pool.map(lambda one: of_a_turn(valgrind, program, *one), work)
+        for number, ((isa, case), instructions) in enumerate(zip(work, counted, strict=True), 1):
+            counts[f"{isa}: {case.title}"] = instructions
+            done(number)
     return {"compiler": made_with(), "budget": budget, "counts": counts}
 
 
@@ -100,6 +110,12 @@ def runs(valgrind: str, program: Path, isa: str) -> bool:
     probe = Case("", DIGITS, "step", 1, 1)
     done = subprocess.run(command(valgrind, program, isa, probe, 0), capture_output=True, check=False)
     return done.returncode == 0
+
+
+def of_a_turn(valgrind: str, program: Path, isa: str, case: Case) -> int:
+    """Instructions of a case, without the set-up."""
+    once, twice = (count(valgrind, program, isa, case, turns) for turns in (case.turns, 2 * case.turns))
+    return round((twice - once) / case.turns)
 
 
 def count(valgrind: str, program: Path, isa: str, case: Case, turns: int) -> int:

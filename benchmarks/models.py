@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -25,24 +27,33 @@ class Format:
         return self.weights if self.activations == "f32" else f"{self.weights} x {self.activations}"
 
 
-FORMATS = (Format("int8", "int8"), Format("int8", "int16"), Format("f32", "f32"))
+INT8, INT8_INT16, F32 = FORMATS = (Format("int8", "int8"), Format("int8", "int16"), Format("f32", "f32"))
 #: What some rival has as well.
 RIVALLED_FORMATS = (*FORMATS, Format("int4", "int8"), Format("int4", "int16"))
 ALL_FORMATS = (*RIVALLED_FORMATS, Format("f16", "f32"))
 
 
-def layer_of(size: int) -> nn.GRU:
-    """One GRU layer with ``size`` inputs and units and torch's own random weights: the same in every benchmark."""
+Layer = TypeVar("Layer")
+CELLS: dict[str, Callable[[int, int], nn.RNNBase]] = {"gru": nn.GRU, "lstm": nn.LSTM, "rnn": nn.RNN}
+
+
+def random_layer(kind: Callable[[int, int], Layer], size: int) -> Layer:
+    """One layer with ``size`` inputs and units and torch's own random weights: the same in every benchmark."""
     torch.manual_seed(0)
-    return nn.GRU(size, size)
+    return kind(size, size)
 
 
-def file_of(size: int, form: Format, folder: Path) -> Path:
-    """That layer as a `.grulet` file, made once for a folder."""
-    path = folder / f"gru.{size}.{form.weights}.{form.activations}.grulet"
+def layer_of(size: int) -> nn.GRU:
+    """The GRU that rivals run too."""
+    return random_layer(nn.GRU, size)
+
+
+def file_of(size: int, form: Format, folder: Path, cell: str = "gru") -> Path:
+    """A layer of one of `CELLS` as a `.grulet` file, made once for a folder."""
+    path = folder / f"{cell}.{size}.{form.weights}.{form.activations}.grulet"
     if not path.exists():
         activations = form.activations if form.activations != "f32" else "int16"  # float weights have no choice to make
-        export(layer_of(size), path, weights=form.weights, activations=activations, frames=20)
+        export(random_layer(CELLS[cell], size), path, weights=form.weights, activations=activations, frames=20)
     return path
 
 

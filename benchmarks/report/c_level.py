@@ -1,4 +1,4 @@
-"""The sections below Python: the CPU's limits, the C call, kernels, instructions."""
+"""The sections below Python: the CPU's limits, the C call, a GRU beside an LSTM, kernels, instructions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from benchmarks.budget import SLACK_PERCENT, same_compiler, verdicts
 from benchmarks.common import Document
 from benchmarks.limits import multiply_adds
-from benchmarks.report.tables import bullets, factor, span, table, three_digits
+from benchmarks.report.tables import bullets, factor, kibibytes, span, table, three_digits
 
 Results = dict[str, Document]
 
@@ -38,8 +38,9 @@ def limits_section(results: Results) -> str:
             "## What this CPU can do at most",
             "One thread, [benchmarks/limits.c](../benchmarks/limits.c), compiled for this CPU. Reading: exactly the "
             "weights' bytes, hot in whatever cache holds them. Arithmetic: the layer's multiplications and additions "
-            "at the peak rate, twice as many for 16-bit activations. Microseconds; a step can be no faster than the "
-            "larger of the two.",
+            "at the peak rate, twice as many for 16-bit activations. Microseconds; a step can be no faster than "
+            "arithmetic, nor, in the long run, than reading in turns, forwards and backwards, as steps do: of what a "
+            "cache cannot hold as a whole it then still holds the end.",
             bullets(
                 [
                     f"Clock: about {limits['clock_ghz']:.2f} GHz.",
@@ -51,8 +52,17 @@ def limits_section(results: Results) -> str:
                 ]
             ),
             table([*headings, *arithmetic], rows),
+            table(
+                ["units", *(f"read {kind} in turns" for kind in kinds)],
+                [[size, *(in_turns(reads[kind]) for kind in kinds)] for size, reads in limits["read"].items()],
+            ),
         ]
     )
+
+
+def in_turns(reading: dict[str, float]) -> str:
+    """Microseconds, and what that is of reading forwards."""
+    return f"{three_digits(reading['in_turns_us'])} ({factor(reading['in_turns_us'] / reading['us'])})"
 
 
 def calls_section(results: Results) -> str:
@@ -113,6 +123,34 @@ def calls_summary(document: Document) -> list[str]:
         "reading the weights, over all sizes."
         for form, sizes in formats.items()
     ]
+
+
+def cells_section(results: Results) -> str:
+    """A GRU beside an LSTM."""
+    cells = results["cells"]["results"]
+    pairs = [(size, form, both) for form, sizes in cells["formats"].items() for size, both in sizes.items()]
+    rows = []
+    for size, form, both in pairs:
+        low, high = both["step_ratios"]
+        row = [size, form, *(three_digits(both[cell]["step_us"]) for cell in ("gru", "lstm"))]
+        row.append(f"**{factor(both['step_ratio'])}** ({factor(low)}-{factor(high)})")
+        row += [kibibytes(both[cell]["weight_bytes"]) for cell in ("gru", "lstm")]
+        rows.append([*row, f"**{factor(both['bytes_ratio'])}**"])
+    headings = ["units", "format", "GRU, us", "LSTM, us", "GRU / LSTM", "GRU", "LSTM", "GRU / LSTM"]
+    step_ratios, bytes_ratios = ([both[key] for _, _, both in pairs] for key in ("step_ratio", "bytes_ratio"))
+    return "\n\n".join(
+        [
+            "## GRU beside LSTM",
+            f"A GRU takes {span(step_ratios)} of the LSTM's time and {span(bytes_ratios)} of its weights: it has three "
+            "sets of rows, the LSTM four, of which a sweep sums up three together and the fourth by itself "
+            "([docs/kernels.md](kernels.md)).",
+            "One layer with as many inputs as units; `grulet_step` in bursts "
+            f"([benchmarks/cells.py](../benchmarks/cells.py)), medians of {cells['passes']} processes, in brackets the "
+            "smallest and the largest ratio of a process; weights with their scales, biases, row sums and padding, as "
+            f"a step reads them. Kernel {cells['kernel']}; library built by {cells['compiler']}.",
+            table(headings, rows, 2),
+        ]
+    )
 
 
 def isa_section(results: Results) -> str:

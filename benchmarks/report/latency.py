@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks.common import Document
 from benchmarks.report.tables import bullets, factor, listed, span, table, three_digits
-from benchmarks.report.verdicts import comparisons, contestants_of, picture_size
+from benchmarks.report.verdicts import Comparison, comparisons, contestants_of, picture_size
 
 Results = dict[str, Document]
 
@@ -23,7 +23,7 @@ def section(results: Results) -> str:
             "is the best rival with such weights, or finer ones where those are faster, over our `tick`.",
             against_the_best(results["latency"]),
             "### Exceptions",
-            exceptions(results["latency"]),
+            exceptions(results["latency"], results.get("limits")),
             "### Everybody",
             "p50 in microseconds, the state carried from step to step." + fewer_steps(latency),
             everybody(latency),
@@ -58,11 +58,12 @@ def against_the_best(document: Document) -> str:
     return "\n".join(lines)
 
 
-def exceptions(document: Document) -> str:
-    """Where we are not as far ahead as we want to be, in sentences."""
+def exceptions(document: Document, limits: Document | None) -> str:
+    """Where we are not as far ahead as we want to be, in sentences; and where reading alone forbids it."""
     all_of_them = list(comparisons(document))
     compared = [item for item in all_of_them if item.ahead is not None]
-    found = [item.exception for item in compared if item.exception]
+    reading = limits["results"]["read"] if limits else {}
+    found = [item.exception + forbidden(item, reading) for item in compared if item.exception]
     if not compared:
         return "No rival is installed here: nothing was compared."
     wanted = sorted({item.target for item in compared}, reverse=True)
@@ -70,6 +71,20 @@ def exceptions(document: Document) -> str:
     if not found:
         return f"{scale} None: every size and format reaches it."
     return f"{scale} {len(found)} of {len(compared)} do not:\n\n{bullets(found)}"
+
+
+def forbidden(item: Comparison, reading: dict[str, Any]) -> str:
+    """What is added to an exception if the rival is nearer than wanted to merely reading the weights.
+
+    ``reading``: by units and weights, of `benchmarks.limits`.
+    """
+    least = reading.get(str(item.size), {}).get(item.weights, {}).get("in_turns_us")
+    if least is None or item.rival_time is None or item.rival_time / least >= item.target:
+        return ""
+    return (
+        "; out of reach here: to read the weights and do nothing else, forwards and backwards in turn, takes "
+        f"{three_digits(least)} us, ahead by {item.rival_time / least:.2f}"
+    )
 
 
 def summary(document: Document) -> list[str]:

@@ -26,6 +26,7 @@ SECTIONS: dict[str, Section] = {
     for name, section in {
         "latency": latency.section,
         "calls": c_level.calls_section,
+        "cells": c_level.cells_section,
         "limits": c_level.limits_section,
         "floors": floors.section,
         "isa": c_level.isa_section,
