@@ -59,11 +59,11 @@ def against_the_best(document: Document) -> str:
 
 
 def exceptions(document: Document, limits: Document | None) -> str:
-    """Where we are not as far ahead as we want to be, in sentences; and where reading alone forbids it."""
+    """Where we are not as far ahead as we want to be, in sentences; and how far one can be."""
     all_of_them = list(comparisons(document))
     compared = [item for item in all_of_them if item.ahead is not None]
     reading = limits["results"]["read"] if limits else {}
-    found = [item.exception + forbidden(item, reading) for item in compared if item.exception]
+    found = [item.exception + if_only_read(item, reading) for item in compared if item.exception]
     if not compared:
         return "No rival is installed here: nothing was compared."
     wanted = sorted({item.target for item in compared}, reverse=True)
@@ -73,18 +73,17 @@ def exceptions(document: Document, limits: Document | None) -> str:
     return f"{scale} {len(found)} of {len(compared)} do not:\n\n{bullets(found)}"
 
 
-def forbidden(item: Comparison, reading: dict[str, Any]) -> str:
-    """What is added to an exception if the rival is nearer than wanted to merely reading the weights.
+def if_only_read(item: Comparison, reading: dict[str, Any]) -> str:
+    """What is added to an exception: how far ahead one would be who reads the weights and does nothing else.
 
-    ``reading``: by units and weights, of `benchmarks.limits`.
+    ``reading``: by units and weights, of `benchmarks.limits`, which says what reading in turns, as steps do, is of
+    reading forwards; that was measured beside the rival, too.
     """
-    least = reading.get(str(item.size), {}).get(item.weights, {}).get("in_turns_us")
-    if least is None or item.rival_time is None or item.rival_time / least >= item.target:
+    limit = reading.get(str(item.size), {}).get(item.weights)
+    if limit is None or item.rival_time is None:
         return ""
-    return (
-        "; out of reach here: to read the weights and do nothing else, forwards and backwards in turn, takes "
-        f"{three_digits(least)} us, ahead by {item.rival_time / least:.2f}"
-    )
+    least = item.floor * limit["in_turns_us"] / limit["us"]
+    return f"; merely reading the weights, forwards and backwards in turn, is ahead by {item.rival_time / least:.2f}"
 
 
 def summary(document: Document) -> list[str]:
