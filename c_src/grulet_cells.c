@@ -180,7 +180,7 @@ KERNEL_INLINE void sums_of_blocks(const sweep *s, const unsigned char *block, pt
 
 enum { BLOCKS_IN_STEP = GRULET_TILE < 2 ? GRULET_TILE : 2 }; /* whose gates are computed together: more gain nothing */
 
-/* All full blocks.  `projected`: the sums from the input panels, if they are there. */
+/* All full blocks, of which there is one at least.  `projected`: the sums from the input panels, if they are there. */
 KERNEL_INLINE void full_blocks_of(sweep *s, const grulet_stream *stream, const float *projected, const uint32_t sets)
 {
     const grulet_task *const task = s->task;
@@ -249,7 +249,7 @@ static void cell_frame(sweep *s, const grulet_stream *stream, const float *proje
 {
     const int narrow = GRULET_WITH_NARROW && s->task->op->units % GRULET_BLOCK_ROWS != 0;
     if (narrow && s->task->backwards) narrow_block(s, stream, projected);
-    full_blocks(s, stream, projected);
+    if (s->task->op->units >= GRULET_BLOCK_ROWS) full_blocks(s, stream, projected);
     if (narrow && !s->task->backwards) narrow_block(s, stream, projected);
 }
 
