@@ -3,8 +3,8 @@
     python -m benchmarks.limits [--sizes 32,64,...] [--output FILE.json] [--quick]
 
 benchmarks/limits.c measures, compiled on the spot for this CPU; one thread, pinned.  Reading also "in turns", forwards
-and backwards, as the steps of a stream sweep their weights.  These are limits, so the fastest
-of several passes counts, each the median of its rounds.
+and backwards, as the steps of a stream sweep their weights.  These are limits, so the fastest of several passes counts,
+each the median of its rounds.
 """
 
 from __future__ import annotations
