@@ -43,8 +43,9 @@ KERNEL_INLINE double one_chain(size_t count, float peak, const grulet_mode m)
     for (int u = 0; u < UNITS; u++) b->h[u] = 0.01f * (float)(u + 1);
     const double begin = nanoseconds();
     for (size_t i = 0; i < count; i++) {
-        if (m == MODE_F32) memcpy(b->operand, b->h, UNITS * sizeof(float));
-        else (void)prepare_integers(b->operand, b->h, UNITS, peak, m);
+        if (m == MODE_F32) (void)prepare_floats(b->operand, b->h, UNITS, peak);
+        if (m == MODE_INT8_INT16) (void)prepare_int8_int16(b->operand, b->h, UNITS, peak);
+        if (m == MODE_INT8_INT8) (void)prepare_int8_int8(b->operand, b->h, UNITS, peak);
         if (m == MODE_F32) sum_f32(&from_h, b->panel, &operand, 1, GRULET_GROUP, UNITS, 3, 3 * UNITS);
         if (m == MODE_INT8_INT16) sum_int8_int16(&from_h, b->panel, &operand, 1, GRULET_GROUP, UNITS, 3, 3 * UNITS,
                                                     b->row_sums);

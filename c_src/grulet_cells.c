@@ -79,9 +79,10 @@ static void find_layout(cell_layout *at, const grulet_op *op, uint32_t width, gr
 
 /* Layouts are written in place and never copied: x86 CPUs wait when a wide load follows the narrow stores that made its bytes.
  * They are found once where a model has one cell, the smallest of which notice it. */
-static void start_sweep(sweep *s, const grulet_task *task, grulet_mode m)
+static void start_sweep(sweep *s, const grulet_task *task)
 {
     const grulet_op *op = task->op;
+    const grulet_mode m = grulet_mode_of(op);
     const grulet_floats *floats = task->kernel->floats;
     const uint32_t rest = op->units % GRULET_BLOCK_ROWS;
     s->task = task;
@@ -106,9 +107,9 @@ static const unsigned char *block_at(const sweep *s, uint32_t index)
 }
 
 /* |h| <= 1; what a level is worth, 1 / 32767 or 1 / 127, is part of the stored scales. */
-static void prepare_h(const grulet_task *task, const grulet_stream *stream, grulet_mode m)
+static void prepare_h(const sweep *s, const grulet_stream *stream)
 {
-    (void)grulet_prepare(task->kernel, stream->h_operand, stream->state + task->h, task->op->units, 1.0f, m);
+    (void)s->sums->prepare(stream->h_operand, stream->state + s->task->h, s->task->op->units, 1.0f);
 }
 
 /* ---- blocks -------------------------------------------------------------------------------------------------------- */
@@ -154,28 +155,24 @@ KERNEL_SHARED void set_any_job(grulet_job *job, const sweep *s, const cell_layou
 
 /* ---- one frame ----------------------------------------------------------------------------------------------------- */
 
-/* The sums of one frame from `count` full blocks, which lie `next` bytes apart (less than 0 in a backward sweep), from the
- * matrix `first` and the one behind it. */
+/* The sums of one frame from `count` full blocks, one or two, the second of which lies `next` bytes from the first (less than 0
+ * in a backward sweep), from the matrix `first` and the one behind it. */
 KERNEL_INLINE void sums_of_blocks(const sweep *s, const unsigned char *block, ptrdiff_t next, uint32_t count, uint32_t first,
                                   const grulet_stream *stream, const uint32_t sets)
 {
-    const uint32_t next_sums = 2 * matrix_sums(sets), at_once = s->sums->at_once;
-    float *block_sums = stream->sums;
-    for (uint32_t now; count > 0; count -= now, block += (ptrdiff_t)now * next, block_sums += now * next_sums) {
-        now = count >= at_once ? at_once : 1;
-        for (uint32_t matrix = first; matrix <= OF_STATE; matrix++)
-            for (uint32_t i = 0; i < panels_of(sets); i++) {
-                const grulet_panel *panel = &s->layouts.full.panels[matrix][i];
-                const void *operand = matrix == OF_STATE ? stream->h_operand : stream->x_operand;
-                const uint32_t of_panel = panel_sets(sets, i);
-                float *sums = block_sums + panel->sums;
-                if (of_panel > 1 && now > 1) s->sums->blocks(sums, next_sums, block, next, panel, operand);
-                else
-                    for (uint32_t k = 0; k < now; k++, sums += next_sums)
-                        s->sums->one_frame[of_panel > 1](&sums, block + (ptrdiff_t)k * next, panel, &operand,
-                                                         GRULET_BLOCK_ROWS, of_panel);
-            }
-    }
+    const uint32_t next_sums = 2 * matrix_sums(sets);
+    for (uint32_t matrix = first; matrix <= OF_STATE; matrix++)
+        for (uint32_t i = 0; i < panels_of(sets); i++) {
+            const grulet_panel *panel = &s->layouts.full.panels[matrix][i];
+            const void *operand = matrix == OF_STATE ? stream->h_operand : stream->x_operand;
+            const uint32_t of_panel = panel_sets(sets, i);
+            float *sums = stream->sums + panel->sums;
+            if (of_panel > 1 && count > 1 && s->sums->blocks) s->sums->blocks(sums, next_sums, block, next, panel, operand);
+            else
+                for (uint32_t k = 0; k < count; k++, sums += next_sums)
+                    s->sums->one_frame[of_panel > 1](&sums, block + (ptrdiff_t)k * next, panel, &operand, GRULET_BLOCK_ROWS,
+                                                     of_panel);
+        }
 }
 
 enum { BLOCKS_IN_STEP = GRULET_TILE < 2 ? GRULET_TILE : 2 }; /* whose gates are computed together: more gain nothing */
@@ -187,24 +184,19 @@ KERNEL_INLINE void full_blocks_of(sweep *s, const grulet_stream *stream, const f
     const uint32_t sums = matrix_sums(sets), backwards = task->backwards, units = task->op->units;
     const uint32_t scales = s->scales ? sums : 0, first = projected ? OF_STATE : OF_INPUT;
     const ptrdiff_t end = (ptrdiff_t)s->layouts.full.end, next = backwards ? -end : end;
-    const ptrdiff_t next_rows = backwards ? -GRULET_BLOCK_ROWS : GRULET_BLOCK_ROWS;
-    const ptrdiff_t next_x = !projected ? 2 * (ptrdiff_t)sums : backwards ? -(ptrdiff_t)sums : (ptrdiff_t)sums;
-    const float x_level = stream->x_level;
-    uint32_t left = units / GRULET_BLOCK_ROWS, count;
+    const ptrdiff_t next_unit = backwards ? -GRULET_BLOCK_ROWS : GRULET_BLOCK_ROWS;
+    uint32_t left = units / GRULET_BLOCK_ROWS;
     const uint32_t index = backwards ? left - 1 : 0;
-    const unsigned char *block = block_at(s, index), *parameters = block + s->layouts.full.parameters;
-    float *h = stream->state + task->h + index * GRULET_BLOCK_ROWS, *y = stream->arena + task->y + index * GRULET_BLOCK_ROWS;
-    if (projected) projected += index * sums;
-    for (; left > 0; left -= count) {
-        const float *from_x = projected ? projected : stream->sums, *from_h = stream->sums + sums;
+    const unsigned char *block = block_at(s, index);
+    ptrdiff_t unit = (ptrdiff_t)index * GRULET_BLOCK_ROWS;
+    float *const h = stream->state + task->h, *const y = stream->arena + task->y;
+    for (uint32_t count; left > 0; left -= count) {
         count = left < BLOCKS_IN_STEP ? left : (uint32_t)BLOCKS_IN_STEP;
         sums_of_blocks(s, block, next, count, first, stream, sets);
-        for (uint32_t k = 0; k < count; k++) {
-            set_job(&s->jobs[k], parameters, scales, from_x, from_h, h, y, units, x_level);
-            parameters += next, from_x += next_x, from_h += 2 * sums, h += next_rows, y += next_rows;
-        }
-        block += (ptrdiff_t)count * next;
-        if (projected) projected = from_x;
+        const float *from = stream->sums;
+        for (uint32_t k = 0; k < count; k++, block += next, unit += next_unit, from += 2 * sums)
+            set_job(&s->jobs[k], block + s->layouts.full.parameters, scales, projected ? projected + unit * (ptrdiff_t)sets : from,
+                    from + sums, h + unit, y + unit, units, stream->x_level);
         s->gates(s->jobs, count, GRULET_BLOCK_ROWS, GRULET_BLOCK_ROWS);
     }
 }
@@ -279,11 +271,10 @@ KERNEL_SHARED void block_of_streams(sweep *s, uint32_t index, grulet_stream *con
 void grulet_cell(const grulet_task *task, grulet_stream *const *streams, size_t count)
 {
     const uint32_t blocks = grulet_block_count(task->op);
-    const grulet_mode m = grulet_mode_of(task->op);
     sweep *const s = (sweep *)streams[0]->sweep;
-    start_sweep(s, task, m);
-    grulet_prepare_x(task, streams, count, m);
-    for (size_t k = 0; k < count; k++) prepare_h(task, streams[k], m);
+    start_sweep(s, task);
+    grulet_prepare_x(task, s->sums, streams, count);
+    for (size_t k = 0; k < count; k++) prepare_h(s, streams[k]);
     if (!GRULET_WITH_BLOCKS || count == 1) cell_frame(s, streams[0], NULL);
     else
         for (uint32_t i = 0; i < blocks; i++) block_of_streams(s, task->backwards ? blocks - 1 - i : i, streams, count);
@@ -293,11 +284,10 @@ void grulet_cell(const grulet_task *task, grulet_stream *const *streams, size_t 
 void grulet_cell_sequence(const grulet_task *task, grulet_stream *const *lanes, size_t count)
 {
     const grulet_op *op = task->op;
-    const grulet_mode m = grulet_mode_of(op);
     grulet_task step = *task;
     sweep *const s = (sweep *)lanes[0]->sweep;
-    start_sweep(s, &step, m);
-    grulet_prepare_x(task, lanes, count, m);
+    start_sweep(s, &step);
+    grulet_prepare_x(task, s->sums, lanes, count);
     for (uint32_t index = 0; index < grulet_block_count(op); index++)
         for (size_t f = 0; f < count; f += GRULET_TILE) {
             const uint32_t frames = count - f < GRULET_TILE ? (uint32_t)(count - f) : (uint32_t)GRULET_TILE;
@@ -310,7 +300,7 @@ void grulet_cell_sequence(const grulet_task *task, grulet_stream *const *lanes, 
             tile_sums(s, index, OF_INPUT, sums, operands, frames);
         }
     for (size_t f = 0; f < count; f++, step.backwards ^= 1) {
-        prepare_h(&step, lanes[f], m);
+        prepare_h(s, lanes[f]);
         cell_frame(s, lanes[f], lanes[f]->projected);
     }
 }

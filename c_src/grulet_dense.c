@@ -34,7 +34,7 @@ static const unsigned char *dense_block(const grulet_task *task, const unsigned 
 void grulet_dense(const grulet_task *task, grulet_stream *const *streams, size_t count)
 {
     const unsigned char *data = task->data;
-    grulet_prepare_x(task, streams, count, grulet_mode_of(task->op));
+    grulet_prepare_x(task, grulet_sums_of(task->kernel, grulet_mode_of(task->op)), streams, count);
     for (uint32_t index = 0; index < grulet_block_count(task->op); index++)
         data = dense_block(task, data, index, streams, count);
     if (GRULET_WITH_SOFTMAX && task->op->function == GRULET_FUNCTION_SOFTMAX)

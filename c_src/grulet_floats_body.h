@@ -24,7 +24,7 @@
  * into sum i mod 4, in order; then (s0 + s1) + (s2 + s3).  generic/grulet_plain_f16.h is sum_f16 for any vectors.
  *
  * What it may define:
- *   BLOCKS               how many full blocks of a cell sum_blocks_f32 takes over one read of the operand, in panels of three sets:
+ *   TWO_BLOCKS           if sum_blocks_f32 takes two full blocks of a cell over one read of the operand, in panels of three sets:
  *
  *   void sum_blocks_f32(float *sums, uint32_t next_sums, const unsigned char *panel, ptrdiff_t next, const void *operand,
  *                       uint32_t inputs)
@@ -213,6 +213,15 @@ static int take_floats(float *to, const float *x, uint32_t n)
     return vf_largest(bad) == 0.0f;
 }
 
+/* Floats are operands as they are. */
+KERNEL_SMALL float prepare_floats(void *operand, const float *x, uint32_t n, float peak)
+{
+    float *const to = (float *)operand;
+    (void)peak;
+    for (uint32_t i = 0; i < grulet_round_up(n, GRULET_GROUP); i += LANES) vf_store(to + i, load_upto(x + i, i < n ? n - i : 0));
+    return 1.0f;
+}
+
 /* As fast as this ISA can read: vectors in four sums; single lanes in the last loop, which compilers vectorize (GCC 12 gets
  * several interleaved sums of them wrong at -O3 -mavx2).  No array of sums: GCC leaves it in memory. */
 KERNEL_INLINE void add_vector(vi *sum, const unsigned char *vectors, int i)
@@ -251,13 +260,13 @@ static uint32_t read_lines(const unsigned char *lines, size_t bytes)
 #define BESIDE_f16
 SUM_FORMS(f32, 16, MANY_BY_SET(f32, 16))
 SUM_FORMS(f16, 8, MANY_BY_SET(f16, 8))
-#ifdef BLOCKS
+#ifdef TWO_BLOCKS
 BLOCK_FORM(f32)
-#define F32_ENTRIES SUM_ENTRIES(f32, GRULET_WITH_F32, MANY_BY_SET_ENTRIES(f32, GRULET_WITH_F32), f32_blocks, BLOCKS)
+#define F32_BLOCKS f32_blocks
 #else
-#define F32_ENTRIES SUM_ENTRIES(f32, GRULET_WITH_F32, MANY_BY_SET_ENTRIES(f32, GRULET_WITH_F32), NULL, 1)
+#define F32_BLOCKS NULL
 #endif
-#define F16_ENTRIES SUM_ENTRIES(f16, GRULET_WITH_F16, MANY_BY_SET_ENTRIES(f16, GRULET_WITH_F16), NULL, 1)
+#define ENTRIES(kind, with, blocks) SUM_ENTRIES(kind, with, prepare_floats, MANY_BY_SET_ENTRIES(kind, with), blocks)
 
 const grulet_floats FLOATS_TABLE = {
     take_floats,
@@ -268,5 +277,5 @@ const grulet_floats FLOATS_TABLE = {
     apply,
     IF_WITH(GRULET_WITH_SOFTMAX, softmax),
     read_lines,
-    {F32_ENTRIES, F16_ENTRIES},
+    {ENTRIES(f32, GRULET_WITH_F32, F32_BLOCKS), ENTRIES(f16, GRULET_WITH_F16, NULL)},
 };

@@ -29,18 +29,23 @@ typedef struct { uint32_t weights, row_sums, multipliers, inputs, sums; } grulet
 typedef void (*grulet_sum)(float *const *sums, const unsigned char *block, const grulet_panel *panel,
                            const void *const *operands, uint32_t width, uint32_t sets);
 
-/* One frame's operand times the panels of three sets of several full blocks, each `next` bytes from the one before:
+/* One frame's operand times the panels of three sets of two full blocks, the second `next` bytes from the first:
  * sums[block * next_sums + set * 16 + row]. */
 typedef void (*grulet_block_sum)(float *sums, uint32_t next_sums, const unsigned char *block, ptrdiff_t next,
                                  const grulet_panel *panel, const void *operand);
 
+/* Make the operand of n floats that the sums want, zero-padded to whole groups: for integer weights quantized for the range
+ * [-peak, peak]; peak 0: the frame's own largest magnitude.  Returns the value of one level. */
+typedef float (*grulet_prepare)(void *operand, const float *x, uint32_t n, float peak);
+
 /* The sums of one mode.  [0]: of panels of one set, [1]: of three. */
 typedef struct {
+    grulet_prepare prepare;
     grulet_sum one_frame[2];    /* of full blocks */
     grulet_sum many_frames[2];  /* the same for `frames` frames at once; NULL if `frames` is 1 */
     grulet_sum narrow;          /* one frame, any width, any sets */
-    grulet_block_sum blocks;    /* of `at_once` blocks; NULL if `at_once` is 1 */
-    uint32_t frames, at_once;
+    grulet_block_sum blocks;    /* of two full blocks; NULL: one by one is as fast */
+    uint32_t frames;
 } grulet_sums;
 
 /* ---- cells --------------------------------------------------------------------------------------------------------- */
@@ -75,9 +80,6 @@ typedef struct {
 } grulet_floats;
 
 typedef struct {
-    /* Quantize x to the operand that the sums want, for the range [-peak, peak]; peak 0: the frame's own largest magnitude.
-     * Returns the value of one level. */
-    float (*prepare)(void *operand, const float *x, uint32_t n, float peak, grulet_mode m);
     grulet_sums sums[INTEGER_MODES];
 } grulet_products;
 

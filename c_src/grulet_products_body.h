@@ -22,7 +22,7 @@
  * generic/grulet_plain_int4.h is what belongs to int4, for any vectors.
  *
  * What it may define:
- *   BLOCKS               how many full blocks of a cell its products of int8 weights take over one read of the operand, in
+ *   TWO_BLOCKS           if its products of int8 weights take two full blocks of a cell over one read of the operand, in
  *                        panels of three sets
  *   sum_blocks_int8_int16, sum_blocks_int8_int8:   then
  *
@@ -35,10 +35,6 @@
 #include "grulet_kernel.h"
 #include "grulet_lanes.h"
 #include "grulet_sum_forms.h"
-
-#ifndef BLOCKS
-#define BLOCKS 1
-#endif
 
 /* ---- operands: a float vector as the dot products want it ------------------------------------------------------ */
 
@@ -75,13 +71,32 @@ KERNEL_INLINE float quantize(void *operand, const float *x, uint32_t n, float pe
     return silent ? 0.0f : peak / levels;
 }
 
-static float prepare_integers(void *operand, const float *x, uint32_t n, float peak, grulet_mode m)
+/* The same for `peak` or, if that is 0, the frame's own largest magnitude. */
+KERNEL_INLINE float quantize_frame(void *operand, const float *x, uint32_t n, float peak, const int int4, const int int16)
 {
-    if (peak == 0.0f) peak = largest_magnitude(x, n);
-    if (GRULET_WITH_INT8_INT16 && m == MODE_INT8_INT16) return quantize(operand, x, n, peak, 0, 1);
-    if (GRULET_WITH_INT8_INT8 && m == MODE_INT8_INT8) return quantize(operand, x, n, peak, 0, 0);
-    if (GRULET_HAS_INT4) return quantize(operand, x, n, peak, 1, is_int16(m));
-    return 0.0f;
+    return quantize(operand, x, n, peak == 0.0f ? largest_magnitude(x, n) : peak, int4, int16);
+}
+
+static float prepare_int8_int16(void *operand, const float *x, uint32_t n, float peak)
+{
+    return quantize_frame(operand, x, n, peak, 0, 1);
+}
+static float prepare_int8_int8(void *operand, const float *x, uint32_t n, float peak)
+{
+    return quantize_frame(operand, x, n, peak, 0, 0);
+}
+/* Not so short that its overhead is felt: one code for both. */
+KERNEL_SHARED float prepare_int4(void *operand, const float *x, uint32_t n, float peak, int int16)
+{
+    return quantize_frame(operand, x, n, peak, 1, int16);
+}
+static float prepare_int4_int16(void *operand, const float *x, uint32_t n, float peak)
+{
+    return prepare_int4(operand, x, n, peak, 1);
+}
+static float prepare_int4_int8(void *operand, const float *x, uint32_t n, float peak)
+{
+    return prepare_int4(operand, x, n, peak, 0);
 }
 
 /* ---- the table ----------------------------------------------------------------------------------------------------- */
@@ -97,18 +112,18 @@ SUM_FORMS(int8_int8, GRULET_GROUP, MANY_FORMS(int8_int8))
 SUM_FORMS(int4_int16, GRULET_GROUP, MANY_FORMS(int4_int16))
 SUM_FORMS(int4_int8, GRULET_GROUP, MANY_FORMS(int4_int8))
 
-#if BLOCKS > 1
+#ifdef TWO_BLOCKS
 BLOCK_FORM(int8_int16)
 BLOCK_FORM(int8_int8)
-#define INT8_ENTRIES(kind, with) SUM_ENTRIES(kind, with, MANY_ENTRIES(kind, with), kind##_blocks, BLOCKS)
+#define INT8_BLOCKS(kind) kind##_blocks
 #else
-#define INT8_ENTRIES(kind, with) SUM_ENTRIES(kind, with, MANY_ENTRIES(kind, with), NULL, 1)
+#define INT8_BLOCKS(kind) NULL
 #endif
 
-#define INT4_ENTRIES(kind, with) SUM_ENTRIES(kind, with, MANY_ENTRIES(kind, with), NULL, 1)
+#define ENTRIES(kind, with, blocks) SUM_ENTRIES(kind, with, prepare_##kind, MANY_ENTRIES(kind, with), blocks)
 
 const grulet_products PRODUCTS_TABLE = {
-    prepare_integers,
-    {INT8_ENTRIES(int8_int16, GRULET_WITH_INT8_INT16), INT8_ENTRIES(int8_int8, GRULET_WITH_INT8_INT8),
-     INT4_ENTRIES(int4_int16, GRULET_WITH_INT4_INT16), INT4_ENTRIES(int4_int8, GRULET_WITH_INT4_INT8)},
+    {ENTRIES(int8_int16, GRULET_WITH_INT8_INT16, INT8_BLOCKS(int8_int16)),
+     ENTRIES(int8_int8, GRULET_WITH_INT8_INT8, INT8_BLOCKS(int8_int8)),
+     ENTRIES(int4_int16, GRULET_WITH_INT4_INT16, NULL), ENTRIES(int4_int8, GRULET_WITH_INT4_INT8, NULL)},
 };

@@ -63,7 +63,7 @@
 #define MANY_ENTRIES(kind, with) {NULL, NULL}
 #endif
 
-/* Full blocks of three sets, as many as sum_blocks_<kind> takes over one read of the operand. */
+/* Two full blocks of three sets over one read of the operand. */
 #define BLOCK_FORM(kind)                                                                                               \
     static void kind##_blocks(float *sums, uint32_t next_sums, const unsigned char *block, ptrdiff_t next,             \
                               const grulet_panel *at, const void *operand)                                             \
@@ -81,11 +81,12 @@
     many                                                                                                               \
     NARROW_FORM(kind, row_bytes)
 
-/* `many`: the entries of those; `blocks`: what takes `at_once` blocks, or NULL. */
-#define SUM_ENTRIES(kind, with, many, blocks, at_once)                                                                 \
+/* `many`: the entries of many frames; `blocks`: what takes two blocks, or NULL. */
+#define SUM_ENTRIES(kind, with, prepare, many, blocks)                                                                 \
     {                                                                                                                  \
-        {IF_WITH(with && WITH_ONE_SET, kind##_one_frame_1), IF_WITH(with && WITH_THREE_SETS, kind##_one_frame_3)},     \
-            many, IF_WITH(with && GRULET_WITH_NARROW, kind##_narrow), blocks, FRAMES, at_once                          \
+        IF_WITH(with, prepare),                                                                                        \
+            {IF_WITH(with && WITH_ONE_SET, kind##_one_frame_1), IF_WITH(with && WITH_THREE_SETS, kind##_one_frame_3)}, \
+            many, IF_WITH(with && GRULET_WITH_NARROW, kind##_narrow), blocks, FRAMES                                   \
     }
 
 #endif

@@ -4,19 +4,10 @@
 #define SIXTEEN_ONES 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1
 const float grulet_ones[GRULET_MAX_SETS * GRULET_BLOCK_ROWS] = {SIXTEEN_ONES, SIXTEEN_ONES, SIXTEEN_ONES, SIXTEEN_ONES};
 
-float grulet_prepare(const grulet_kernel *kernel, void *operand, const float *x, uint32_t n, float peak, grulet_mode m)
-{
-    if (!is_float(m)) return kernel->products->prepare(operand, x, n, peak, m);
-    memcpy(operand, x, n * sizeof(float)); /* floats stay as they are, zero-padded to whole groups */
-    memset((float *)operand + n, 0, (grulet_round_up(n, GRULET_GROUP) - n) * sizeof(float));
-    return 1.0f;
-}
-
-void grulet_prepare_x(const grulet_task *task, grulet_stream *const *streams, size_t count, grulet_mode m)
+void grulet_prepare_x(const grulet_task *task, const grulet_sums *sums, grulet_stream *const *streams, size_t count)
 {
     for (size_t s = 0; s < count; s++)
-        streams[s]->x_level = grulet_prepare(task->kernel, streams[s]->x_operand, streams[s]->arena + task->x,
-                                             task->op->inputs, task->op->beta, m);
+        streams[s]->x_level = sums->prepare(streams[s]->x_operand, streams[s]->arena + task->x, task->op->inputs, task->op->beta);
 }
 
 void grulet_panel_sums(const grulet_sums *functions, float *const *sums, const unsigned char *block,

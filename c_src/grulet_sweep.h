@@ -37,11 +37,8 @@ static inline uint32_t grulet_multiplier_bytes(uint32_t inputs, uint32_t rows)
     return (inputs + GRULET_MULTIPLIER_INPUTS - 1) / GRULET_MULTIPLIER_INPUTS * rows;
 }
 
-/* Make the operand of n floats; `peak` as in grulet_products.  Returns what one level is worth. */
-float grulet_prepare(const grulet_kernel *kernel, void *operand, const float *x, uint32_t n, float peak, grulet_mode m);
-
-/* That of each stream's input. */
-void grulet_prepare_x(const grulet_task *task, grulet_stream *const *streams, size_t count, grulet_mode m);
+/* Make the operand of each stream's input. */
+void grulet_prepare_x(const grulet_task *task, const grulet_sums *sums, grulet_stream *const *streams, size_t count);
 
 /* A panel times the operands of up to GRULET_TILE frames. */
 void grulet_panel_sums(const grulet_sums *functions, float *const *sums, const unsigned char *block,

@@ -6,7 +6,7 @@
 
 #define FLOATS_TABLE grulet_floats_avx512
 
-#define BLOCKS 2
+#define TWO_BLOCKS
 
 /* Halves of a layer so wide come from the last cache or from memory: asking for them AHEAD bytes early is worth its load
  * slots, 10 % (nearer weights lose by it; floats of two blocks come in two streams and do without). */
@@ -71,7 +71,7 @@ FLOAT_SUMS(sum_f16, 1)
 KERNEL_INLINE void sum_blocks_f32(float *sums, uint32_t next_sums, const unsigned char *panel, ptrdiff_t next,
                                   const void *operand, uint32_t inputs)
 {
-    float_sums(&sums, next_sums, panel, next, &operand, 1, BLOCKS, inputs, GRULET_BLOCK_ROWS, GRULET_PANEL_SETS,
+    float_sums(&sums, next_sums, panel, next, &operand, 1, 2, inputs, GRULET_BLOCK_ROWS, GRULET_PANEL_SETS,
                GRULET_PANEL_SETS * GRULET_BLOCK_ROWS, 0);
 }
 

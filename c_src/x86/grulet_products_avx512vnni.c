@@ -9,7 +9,7 @@
 #include "x86/grulet_avx512_lanes.h"
 
 #define PRODUCTS_TABLE grulet_products_avx512vnni
-#define BLOCKS 2
+#define TWO_BLOCKS
 
 /* High bytes first, `stride` bytes further the low bytes. */
 KERNEL_INLINE void put_int16(void *operand, uint32_t stride, uint32_t i, vi level)
@@ -231,7 +231,7 @@ KERNEL_INLINE void sum_blocks_int8_int16(float *sums, uint32_t next_sums, const 
                                     const void *operand, uint32_t inputs, const int32_t *row_sums)
 {
     const uint32_t rows = GRULET_BLOCK_ROWS * GRULET_PANEL_SETS;
-    integer_sums(&sums, panel, &operand, 1, inputs, GRULET_BLOCK_ROWS, GRULET_PANEL_SETS, rows, row_sums, 2, BLOCKS, next,
+    integer_sums(&sums, panel, &operand, 1, inputs, GRULET_BLOCK_ROWS, GRULET_PANEL_SETS, rows, row_sums, 2, 2, next,
                  next_sums);
 }
 
@@ -239,7 +239,7 @@ KERNEL_INLINE void sum_blocks_int8_int8(float *sums, uint32_t next_sums, const u
                                    const void *operand, uint32_t inputs, const int32_t *row_sums)
 {
     const uint32_t rows = GRULET_BLOCK_ROWS * GRULET_PANEL_SETS;
-    integer_sums(&sums, panel, &operand, 1, inputs, GRULET_BLOCK_ROWS, GRULET_PANEL_SETS, rows, row_sums, 1, BLOCKS, next,
+    integer_sums(&sums, panel, &operand, 1, inputs, GRULET_BLOCK_ROWS, GRULET_PANEL_SETS, rows, row_sums, 1, 2, next,
                  next_sums);
 }
 
