@@ -194,9 +194,11 @@ KERNEL_INLINE void full_blocks_of(sweep *s, const grulet_stream *stream, const f
         count = left < BLOCKS_IN_STEP ? left : (uint32_t)BLOCKS_IN_STEP;
         sums_of_blocks(s, block, next, count, first, stream, sets);
         const float *from = stream->sums;
-        for (uint32_t k = 0; k < count; k++, block += next, unit += next_unit, from += 2 * sums)
-            set_job(&s->jobs[k], block + s->layouts.full.parameters, scales, projected ? projected + unit * (ptrdiff_t)sets : from,
-                    from + sums, h + unit, y + unit, units, stream->x_level);
+        for (uint32_t k = 0; k < count; k++, block += next, unit += next_unit, from += 2 * sums) {
+            const float *from_x = projected ? projected + unit * (ptrdiff_t)sets : from;
+            set_job(&s->jobs[k], block + s->layouts.full.parameters, scales, from_x, from + sums, h + unit, y + unit, units,
+                    stream->x_level);
+        }
         s->gates(s->jobs, count, GRULET_BLOCK_ROWS, GRULET_BLOCK_ROWS);
     }
 }

@@ -24,6 +24,7 @@
  * into sum i mod 4, in order; then (s0 + s1) + (s2 + s3).  generic/grulet_plain_f16.h is sum_f16 for any vectors.
  *
  * What it may define:
+ *   vf_fraction(v)       v minus the nearest integer, ties to even, exact, for |v| < 2^21; and VF_FRACTION
  *   TWO_BLOCKS           if sum_blocks_f32 takes two full blocks of a cell over one read of the operand, in panels of three sets:
  *
  *   void sum_blocks_f32(float *sums, uint32_t next_sums, const unsigned char *panel, ptrdiff_t next, const void *operand,

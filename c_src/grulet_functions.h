@@ -25,15 +25,20 @@ enum { CHAINS = LANES == 1 ? 1 : 2 };
 static const float LOG2_E = 1.44269504f, LN_2 = 0.693147182f;
 
 /* With t = k + f, |f| <= 1/2: p = (2^f - 1) / ln 2, and k << 23, which added to the bits of a float multiplies it by 2^k.
- * Adding 1.5 * 2^23 rounds to an integer whose bits are then the low bits of the float; f is exact.  Divided by ln 2 the
- * polynomial begins with f itself.  Coefficients: tools/derive_exp2.py, relative error 1.4e-8 in exact arithmetic. */
+ * Adding 1.5 * 2^23 rounds to an integer whose bits are then the low bits of the float; f is exact, however an ISA finds it.
+ * Divided by ln 2 the polynomial begins with f itself.  Coefficients: tools/derive_exp2.py, relative error 1.4e-8 in exact
+ * arithmetic. */
 KERNEL_INLINE void exp2_parts(const vf *t, vf *p, vi *power, const int chains)
 {
     const vf magic = vf_set(12582912.0f);
     vf shifted[CHAINS], f[CHAINS], f2[CHAINS], low[CHAINS], high[CHAINS];
     EACH_CHAIN(c) shifted[c] = vf_add(t[c], magic);
+#ifdef VF_FRACTION
+    EACH_CHAIN(c) f[c] = vf_fraction(t[c]);
+#else
     EACH_CHAIN(c) f[c] = vf_sub(shifted[c], magic);
     EACH_CHAIN(c) f[c] = vf_sub(t[c], f[c]);
+#endif
     EACH_CHAIN(c) power[c] = vi_shift_left_23(vf_bits(shifted[c]));
     EACH_CHAIN(c) f2[c] = vf_mul(f[c], f[c]);
     EACH_CHAIN(c) low[c] = vf_mul(f[c], vf_set(8.007489145e-02f));

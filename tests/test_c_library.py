@@ -18,8 +18,8 @@ FLAGS = {  # of files that need some
     "grulet_floats_avx2.c": ["-mavx2", "-mf16c"],
     "grulet_products_avx2.c": ["-mavx2"],
     "grulet_products_avxvnni.c": ["-mavx2", "-mavxvnni"],
-    "grulet_floats_avx512.c": ["-mavx512f", "-mavx512bw", "-mavx512vl"],
-    "grulet_products_avx512vnni.c": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512vnni"],
+    "grulet_floats_avx512.c": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl"],
+    "grulet_products_avx512vnni.c": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni"],
     "grulet_products_dotprod.c": ["-march=armv8.2-a+dotprod"],
     "grulet_products_i8mm.c": ["-march=armv8.2-a+dotprod+i8mm"],
 }

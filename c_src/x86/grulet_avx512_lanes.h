@@ -38,6 +38,8 @@ KERNEL_INLINE vf vf_copysign(vf magnitude, vf sign) /* 0xF8: a | (b & c) */
 {
     return vi_float(_mm512_ternarylogic_epi32(vf_bits(magnitude), vf_bits(sign), _mm512_set1_epi32((int)0x80000000), 0xF8));
 }
+#define VF_FRACTION
+KERNEL_INLINE vf vf_fraction(vf v) { return _mm512_reduce_ps(v, 0); } /* v minus the nearest integer, ties to even */
 KERNEL_INLINE vi vi_add(vi a, vi b) { return _mm512_add_epi32(a, b); }
 KERNEL_INLINE vi vi_shift_left_23(vi v) { return _mm512_slli_epi32(v, 23); }
 

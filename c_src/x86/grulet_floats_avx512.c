@@ -1,6 +1,6 @@
 /* Floats of the kernel avx512vnni: 16 lanes. */
-#if !defined(__AVX512F__) || !defined(__AVX512BW__) || !defined(__AVX512VL__)
-#error "this file needs -mavx512f -mavx512bw -mavx512vl"
+#if !defined(__AVX512F__) || !defined(__AVX512BW__) || !defined(__AVX512DQ__) || !defined(__AVX512VL__)
+#error "this file needs -mavx512f -mavx512bw -mavx512dq -mavx512vl"
 #endif
 #include "x86/grulet_avx512_lanes.h"
 
@@ -23,8 +23,9 @@ KERNEL_INLINE vf load_floats(const unsigned char *at, uint32_t width, const int 
 }
 
 /* One frame and one block: three sets of four partial sums are twelve independent chains.  Two blocks, the second `next` bytes
- * further, share what is read of the operand, and their weights come in two streams (4-9 % from 128 units on; 64 lose 3 %).  Several frames come set
- * by set: their partial sums fit the registers.  `rows`: of a group of the panel, of which this takes `sets` sets. */
+ * further, share what is read of the operand, and their weights come in two streams (4-9 % from 128 units on; 64 lose 3 %).
+ * Several frames come set by set: their partial sums fit the registers.  `rows`: of a group of the panel, of which this takes
+ * `sets` sets. */
 KERNEL_INLINE void float_sums(float *const *sums, uint32_t next_sums, const unsigned char *weights, ptrdiff_t next,
                               const void *const *operands, const int frames, const int blocks, uint32_t inputs,
                               uint32_t width, const int sets, uint32_t rows, const int halves)

@@ -3,8 +3,9 @@
  * VPDPBUSD multiplies unsigned by signed bytes.  A 16-bit level v is stored as the two bytes of v + 32768, an 8-bit level as
  * v + 128; the surplus, 32768 or 128 times the sum of the weights, is taken off again with the file's row sums.  All of
  * that is int32 arithmetic modulo 2^32 whose final value fits, so the sums are exact. */
-#if !defined(__AVX512F__) || !defined(__AVX512BW__) || !defined(__AVX512VL__) || !defined(__AVX512VNNI__)
-#error "this file needs -mavx512f -mavx512bw -mavx512vl -mavx512vnni"
+#if !defined(__AVX512F__) || !defined(__AVX512BW__) || !defined(__AVX512DQ__) || !defined(__AVX512VL__) ||                  \
+    !defined(__AVX512VNNI__)
+#error "this file needs -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni"
 #endif
 #include "x86/grulet_avx512_lanes.h"
 

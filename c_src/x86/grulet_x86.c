@@ -61,5 +61,5 @@ int grulet_x86_has_avxvnni(void)
 #endif
 }
 
-/* EBX 16: AVX512F, 30: AVX512BW, 31: AVX512VL; ECX 11: VNNI. */
-int grulet_x86_has_avx512vnni(void) { return has(0xE6, 1u << 16 | 1u << 30 | 1u << 31, 1u << 11); }
+/* EBX 16: AVX512F, 17: AVX512DQ, 30: AVX512BW, 31: AVX512VL; ECX 11: VNNI.  No CPU has the last without the others. */
+int grulet_x86_has_avx512vnni(void) { return has(0xE6, 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31, 1u << 11); }
