@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import shutil
@@ -73,6 +74,13 @@ def native_program(name: str, folder: Path) -> Path:
     program = folder / name
     run([*compiler(), *native_flags(), str(SOURCES / f"{name}.c"), "-o", str(program)])
     return program
+
+
+def loaded(name: str, folder: Path) -> ctypes.CDLL:
+    """``benchmarks/NAME.c`` by itself, in this process."""
+    shared = folder / f"{name}.so"
+    run([*compiler(), "-std=c99", "-O2", "-fPIC", "-shared", str(SOURCES / f"{name}.c"), "-o", str(shared)])
+    return ctypes.CDLL(str(shared))
 
 
 def native_flags() -> list[str]:

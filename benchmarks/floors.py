@@ -5,27 +5,34 @@
 benchmarks/floors.c measures a step, its reading, and the chains of benchmarks/chains.c, made of the best kernel's own
 functions, in turn; benchmarks/limits.c the peak of products, before it in every pass.  Every pass is a process of its
 own; `floor_of` makes a floor of each, and the median of the passes counts.  Then, from Python, many streams in one
-step, and what calling costs, in bursts like those of benchmarks/calls.c and in turn with them.  One thread, pinned.
+step, and what calling costs: bursts of calls from C (benchmarks/loop.c) and from Python, in turn, in one process and on
+one stream.  One thread, pinned.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import statistics
+from collections.abc import Callable
 from pathlib import Path
 from timeit import Timer
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from benchmarks.building import compiler_version, kernel_program, linked_program, native_program, run
+from benchmarks.building import compiler_version, kernel_program, loaded, native_program, run
 from benchmarks.common import command_line, each_step, frames_of, latencies, numbers, positive, rounded
 from benchmarks.limits import multiply_adds
 from benchmarks.models import FORMATS, Format, file_of, models_of
 
 import grulet
-from grulet._kernel import lib
+from grulet._kernel import ffi, lib
+from grulet.kernel import tick_voice
 from grulet.measuring import measure, quiet_process
 from grulet.progress import progress
+
+if TYPE_CHECKING:
+    from grulet.stream import Floats
 
 #: Layers whose weights a cache near the CPU holds: for larger ones reading is all that counts.
 SMALL = (32, 64, 128, 256)
@@ -34,11 +41,16 @@ ROUNDS = 301
 BLOCK = 16
 #: What `floors.c` calls a format.
 CODES = {"f32": 0, "int8 x int16": 1, "int8 x int8": 2}
-#: Statements on frames `x` in turn: the least that each part of a call from Python can cost, and our calls.
-PARTS = {"cffi call": "width(pointer)", "copy in": "view[whole] = x", "copy out": "y.copy()"}
+#: Statements on frames `x` in turn: our calls, and of each the bare minimum: the cffi call and the fastest copies of a
+#: frame and of an answer that were found, one behind the other, with no function around them and no check.
 CALLS = {"tick": "tick()", "step": "step(x)", "step(out)": "step(x, out=y)"}
+BARE = {
+    "bare tick": "tick_voice(voice)",
+    "bare step": "view[whole] = x; tick_voice(voice); output.copy()",
+    "bare step(out)": "view[whole] = x; tick_voice(voice); out[whole] = answer",
+}
 #: Turns of C and Python, bursts of each call in a turn, calls in a burst, and frames, about as in benchmarks/calls.c.
-TURNS, BURSTS, BURST_CALLS, FRAMES = 101, 15, 80, 8
+TURNS, BURSTS, BURST_CALLS, FRAMES = 301, 5, 80, 8
 
 
 def floor_of(read: float, products: float, gates: float, chain: float) -> float:
@@ -131,44 +143,62 @@ def measure_streams(size: int, count: int, steps: int, folder: Path) -> dict[str
 
 
 def measure_calls(sizes: tuple[int, ...], turns: int, folder: Path) -> dict[str, dict[str, float]]:
-    """By size, in microseconds: the call from C, those from Python and their parts, and what Python's cost over C's."""
-    program = str(linked_program("calls", folder))
+    """By size, in microseconds: the call from C, those from Python, bare and ours, and what they cost over C's."""
+    loop = loaded("loop", folder).loop
+    loop.restype = ctypes.c_double
+    loop.argtypes = [ctypes.c_void_p] * 4 + [ctypes.c_size_t] * 2
     calls: dict[str, dict[str, float]] = {}
     with progress("calls", len(sizes), "sizes") as done:
         for number, size in enumerate(sizes):
-            path = file_of(size, FORMATS[0], folder)
-            bursts = bursts_of(grulet.load(path).stream(block=1))
-            found = [calls_in_turn(program, path, bursts) for _ in range(turns)]
+            stream = grulet.load(file_of(size, FORMATS[0], folder)).stream(block=1)
+            frames = frames_of(size)[:FRAMES]
+            from_c, from_python = c_burst(loop, stream, frames), python_bursts(stream, frames)
+            found = [calls_in_turn(from_c, from_python) for _ in range(turns)]
             calls[str(size)] = {key: rounded(statistics.median(turn[key] for turn in found)) for key in found[0]}
             done(number + 1)
     return calls
 
 
-def bursts_of(stream: grulet.Stream) -> dict[str, Timer]:
+def c_burst(loop: Any, stream: grulet.Stream, frames: list[Floats]) -> Callable[[], float]:
+    """A burst of steps from C, in microseconds a step."""
+    step = int(ffi.cast("uintptr_t", ffi.addressof(lib, "grulet_step")))
+    address = int(ffi.cast("uintptr_t", stream._kernel._stream))
+    pointers = (ctypes.c_void_p * len(frames))(*[frame.ctypes.data for frame in frames])
+    arguments = (step, address, stream.output.ctypes.data, pointers, len(frames), BURST_CALLS)
+    return lambda: float(loop(*arguments)) / 1e3
+
+
+def python_bursts(stream: grulet.Stream, frames: list[Floats]) -> dict[str, Timer]:
     """A loop over frames for each statement, and the empty loop."""
-    size = stream.model.input_width
+    y = np.empty(stream.model.output_width, np.float32)
     names = {
-        "frames": frames_of(size)[:FRAMES] * (BURST_CALLS // FRAMES),
-        "width": lib.grulet_input_width,
-        "pointer": stream.model._kernel.pointer,
-        "view": np.empty(size, np.float32).data,
+        "frames": frames * (BURST_CALLS // len(frames)),
+        "tick_voice": tick_voice,
+        "voice": stream._kernel.voice,
+        "view": stream.input.data,
         "whole": slice(None),
-        "y": np.empty(stream.model.output_width, np.float32),
+        "output": stream.output,
+        "answer": stream.output.data,
+        "y": y,
+        "out": y.data,
         "tick": stream.tick,
         "step": stream.step,
     }
-    statements = {"loop": "pass"} | PARTS | CALLS
+    statements = {"loop": "pass"} | BARE | CALLS
     return {name: Timer(f"for x in frames: {statement}", globals=names) for name, statement in statements.items()}
 
 
-def calls_in_turn(program: str, path: Path, bursts: dict[str, Timer]) -> dict[str, float]:
-    """Microseconds of one turn: of the call from C, of each statement without its loop, and of our calls over C's."""
-    best = grulet.isas()[0]
-    from_c = float(run([program, best, best, str(BURSTS), str(path)]).split()[0]) / 1e3
-    whole = {name: 1e6 * statistics.median(burst.repeat(BURSTS, 1)) / BURST_CALLS for name, burst in bursts.items()}
-    each = {name: time - whole["loop"] for name, time in whole.items() if name != "loop"}
-    over = {f"{name} over C": each[name] - from_c for name in CALLS}
-    return {f"{name}_us": time for name, time in ({"C call": from_c} | each | over).items()}
+def calls_in_turn(from_c: Callable[[], float], from_python: dict[str, Timer]) -> dict[str, float]:
+    """Microseconds of one turn: of the call from C, of each statement without its loop, and of each over C's."""
+    found, empty = {"C call": statistics.median(from_c() for _ in range(BURSTS))}, 0.0
+    for name, burst in from_python.items():
+        time = 1e6 * statistics.median(burst.repeat(BURSTS, 1)) / BURST_CALLS
+        if name == "loop":
+            empty = time
+            continue
+        found[name] = time - empty
+        found[f"{name} over C"] = found[name] - statistics.median(from_c() for _ in range(BURSTS))
+    return {f"{name}_us": time for name, time in found.items()}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any
 
 from benchmarks.common import Document
@@ -141,25 +141,39 @@ def stream_verdict(form: str, ours: float, products: float, floor: float) -> str
 
 def calls(document: dict[str, Any]) -> list[str]:
     """From Python."""
-    parts = ("C call", "cffi call", "copy in", "copy out")
-    columns = [*parts, *(column for name in CALL_WANTED for column in (name, f"{name} over C"))]
+    columns = [
+        "C call",
+        *(column for name in CALL_WANTED for column in (name, f"{name} over C", f"bare {name} over C")),
+    ]
     rows = [[size, *(three_digits(call[f"{name}_us"]) for name in columns)] for size, call in document["calls"].items()]
-    headings = ["units", "C call", "cffi call of nothing", *parts[2:]]
-    headings += [heading for spelled in SPELLED.values() for heading in (spelled, "over C")]
+    headings = ["units", "C call"]
+    headings += [heading for spelled in SPELLED.values() for heading in (spelled, "over C", "bare over C")]
     return [
         "### From Python",
-        "int8 x int8, microseconds. The call from C and those from Python are timed alike, in bursts, in turn, on "
-        "frames in turn; the empty loop is taken off Python's; medians of all turns, also of the differences. "
-        "A tick is a cffi call of one pointer and the step in C; `step` copies the frame in (a memoryview's "
-        "assignment), ticks, and copies the answer out: to a new array, or to `out`, here the same array every time. "
-        "The parts are timed by themselves; behind a step, which fills the caches with weights, each takes longer.",
+        "int8 x int8, microseconds. C ([benchmarks/loop.c](../benchmarks/loop.c)) and Python make bursts of calls in "
+        "turn, in one process, on one stream and on frames in turn; the empty loop is taken off Python's; medians of "
+        "all turns, also of the differences. A tick is a cffi call of one pointer and the step in C; `step` copies the "
+        "frame in (a memoryview's assignment), ticks, and copies the answer out: to a new array, or to `out`, here the "
+        "same array every time. *Bare* are those statements one behind the other, in the loop itself, without a "
+        "function around them and without a check: what cffi and numpy cost behind a step, which has filled the caches "
+        "with weights.",
         table(headings, rows),
         bullets([call_verdict(name, document["calls"].values()) for name in CALL_WANTED]),
     ]
 
 
-def call_verdict(name: str, calls: Iterable[dict[str, float]]) -> str:
-    """What a call from Python costs over the one from C, and what was wanted."""
-    over = [call[f"{name} over C_us"] for call in calls]
-    costs = f"{three_digits(min(over))} to {three_digits(max(over))} us over the C call"
-    return f"{SPELLED[name]}: {costs}, {three_digits(CALL_WANTED[name])} was wanted."
+def call_verdict(name: str, calls: Collection[dict[str, float]]) -> str:
+    """What a call from Python costs over the one from C, what was wanted, and whether that is within reach."""
+    wanted = CALL_WANTED[name]
+    over, bare = ([call[f"{which} over C_us"] for call in calls] for which in (name, f"bare {name}"))
+    costs = f"{SPELLED[name]}: {between(over)} us over the C call, {three_digits(wanted)} was wanted"
+    if max(over) <= wanted:
+        return f"{costs}: reached."
+    if min(bare) > wanted:
+        return f"{costs}: **out of reach** here: {between(bare)} without anything of ours."
+    return f"{costs}: **not reached**; {between(bare)} without anything of ours."
+
+
+def between(values: list[float]) -> str:
+    """The least and the most."""
+    return f"{three_digits(min(values))} to {three_digits(max(values))}"
