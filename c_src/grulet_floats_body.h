@@ -200,18 +200,16 @@ static void dense_outputs(float *y, const float *sums, const float *scale, const
 }
 
 /* A subnormal (or -0) is read as +0.  What is not less than infinity is bad; the loop runs to the end all the same. */
-static int take_floats(float *to, const float *x, uint32_t n)
+static float take_floats(float *to, const float *x, uint32_t n)
 {
-    const uint32_t infinity_bits = 0x7F800000u;
-    float infinity;
-    memcpy(&infinity, &infinity_bits, sizeof infinity);
-    vf bad = vf_set(0.0f);
+    const vf infinity = vf_set(infinite_float());
+    vf top = vf_set(0.0f);
     for (uint32_t i = 0; i < n; i += LANES) {
         const vf v = load_upto(x + i, n - i), magnitude = vf_abs(v);
-        bad = vf_less(magnitude, vf_set(infinity), bad, vf_set(1.0f));
+        top = vf_max(vf_less(magnitude, infinity, magnitude, infinity), top);
         store_upto(to + i, vf_less(magnitude, vf_set(FLT_MIN), vf_set(0.0f), v), n - i);
     }
-    return vf_largest(bad) == 0.0f;
+    return vf_largest(top);
 }
 
 /* Floats are operands as they are. */

@@ -165,6 +165,15 @@ static inline float grulet_half(uint16_t half)
     return value;
 }
 
+/* Spelled by its bits: INFINITY of <math.h> may be an expression that overflows. */
+static inline float infinite_float(void)
+{
+    const uint32_t bits = 0x7F800000u;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
 /* Bytes of one operator's weights.  64-bit: sizes come from the file and must not wrap. */
 uint64_t grulet_op_data_bytes(const grulet_op *op);
 
@@ -192,6 +201,7 @@ struct grulet_stream {
     void *x_operand;            /* the current operator's input, prepared */
     void *h_operand;            /* and its hidden state */
     float x_level;              /* what one level of x_operand is worth */
+    float frame_peak;           /* the largest magnitude of the frame, as it was copied */
     float *projected;           /* a cell's sums from its input panels, [block of rows][set][16]; NULL if block is 1 */
     void *sweep;                /* what a cell keeps while it is swept: not on the stack, which boards have little of */
     float *sums;                /* [GRULET_TILE][2][set][16]: sums that wait for their gates */

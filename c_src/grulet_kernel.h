@@ -65,8 +65,8 @@ typedef void (*grulet_gates)(const grulet_job *jobs, uint32_t count, uint32_t wi
 /* ---- the two parts ------------------------------------------------------------------------------------------------- */
 
 typedef struct {
-    /* Copy a frame, subnormals as zero; 0 if it holds a NaN or an infinity. */
-    int (*take_frame)(float *to, const float *x, uint32_t n);
+    /* Copy a frame, subnormals as zero.  Returns its largest magnitude: infinity if it holds a NaN or an infinity. */
+    float (*take_frame)(float *to, const float *x, uint32_t n);
     grulet_gates gru, lstm, rnn;
     /* y = (sums scale) level + bias, made finite.  scale and bias have `width` floats, `rows` of them are real. */
     void (*dense_outputs)(float *y, const float *sums, const float *scale, const float *bias, float level, uint32_t width,

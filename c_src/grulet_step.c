@@ -82,10 +82,11 @@ static int tokens_allowed(const float *x, uint32_t n, uint32_t limit)
 }
 
 /* Copy a frame into the arena; 0 if it is a bad one. */
-static int accept_frame(const grulet_kernel *kernel, const grulet_stream *stream, const float *x)
+static int accept_frame(const grulet_kernel *kernel, grulet_stream *stream, const float *x)
 {
     const grulet_tables *t = &stream->tables;
-    if (!kernel->floats->take_frame(stream->arena, x, (uint32_t)stream->input_width)) return 0;
+    stream->frame_peak = kernel->floats->take_frame(stream->arena, x, (uint32_t)stream->input_width);
+    if (!(stream->frame_peak < infinite_float())) return 0;
     for (uint32_t p = 0; p < t->header->inputs; p++) { /* input port p is value p */
         const grulet_value *value = &t->values[p];
         if (t->ports[p].kind == GRULET_PORT_TOKENS &&

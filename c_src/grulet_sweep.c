@@ -6,8 +6,11 @@ const float grulet_ones[GRULET_MAX_SETS * GRULET_BLOCK_ROWS] = {SIXTEEN_ONES, SI
 
 void grulet_prepare_x(const grulet_task *task, const grulet_sums *sums, grulet_stream *const *streams, size_t count)
 {
+    const grulet_op *op = task->op;
+    const int frame = op->beta == 0.0f && op->input == 0 && op->inputs == streams[0]->input_width; /* all of it is value 0 */
     for (size_t s = 0; s < count; s++)
-        streams[s]->x_level = sums->prepare(streams[s]->x_operand, streams[s]->arena + task->x, task->op->inputs, task->op->beta);
+        streams[s]->x_level = sums->prepare(streams[s]->x_operand, streams[s]->arena + task->x, op->inputs,
+                                            frame ? streams[s]->frame_peak : op->beta);
 }
 
 void grulet_panel_sums(const grulet_sums *functions, float *const *sums, const unsigned char *block,
