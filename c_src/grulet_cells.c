@@ -19,7 +19,8 @@ typedef struct { cell_layout full, narrow; } cell_layouts;
 /* What does not change while a cell is swept, in the stream's memory; and its jobs. */
 typedef struct {
     const grulet_task *task;
-    const grulet_op *laid_out;  /* whose layouts these are: NULL, or the cell of the last sweep */
+    const grulet_op *op;        /* whose sweep the rest is made for: NULL, or the cell of the last one, */
+    const grulet_kernel *kernel; /* and with which kernel */
     const grulet_sums *sums;
     grulet_gates gates;
     uint32_t sets, scales;      /* `scales`: 1 if the weights are integers */
@@ -77,23 +78,28 @@ static void find_layout(cell_layout *at, const grulet_op *op, uint32_t width, gr
     else if (GRULET_WITH_LSTM || GRULET_WITH_RNN) find_layout_of(at, op, width, m, grulet_sets(op), grulet_sets(op));
 }
 
-/* Layouts are written in place and never copied: x86 CPUs wait when a wide load follows the narrow stores that made its bytes.
- * They are found once where a model has one cell, the smallest of which notice it. */
-static void start_sweep(sweep *s, const grulet_task *task)
+/* Layouts are written in place and never copied: x86 CPUs wait when a wide load follows the narrow stores that made its bytes. */
+KERNEL_SMALL void prepare_sweep(sweep *s, const grulet_kernel *kernel, const grulet_op *op)
 {
-    const grulet_op *op = task->op;
     const grulet_mode m = grulet_mode_of(op);
-    const grulet_floats *floats = task->kernel->floats;
+    const grulet_floats *floats = kernel->floats;
     const uint32_t rest = op->units % GRULET_BLOCK_ROWS;
-    s->task = task;
-    s->sums = grulet_sums_of(task->kernel, m);
+    s->op = op;
+    s->kernel = kernel;
+    s->sums = grulet_sums_of(kernel, m);
     s->gates = op->kind == GRULET_OP_GRU ? floats->gru : op->kind == GRULET_OP_LSTM ? floats->lstm : floats->rnn;
-    if (s->laid_out == op) return;
-    s->laid_out = op;
     s->sets = grulet_sets(op);
     s->scales = !is_float(m);
     find_layout(&s->layouts.full, op, GRULET_BLOCK_ROWS, m);
     if (GRULET_WITH_NARROW && rest) find_layout(&s->layouts.narrow, op, grulet_round_up(rest, GRULET_GROUP), m);
+}
+
+/* Once where a model has one cell: the smallest of those notice it. */
+static void start_sweep(sweep *s, const grulet_task *task)
+{
+    const grulet_op *op = task->op;
+    s->task = task;
+    if (s->op != op || s->kernel != task->kernel) prepare_sweep(s, task->kernel, op);
 }
 
 static const cell_layout *layout_of(const sweep *s, uint32_t index)

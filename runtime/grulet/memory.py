@@ -9,7 +9,7 @@ from grulet.weights import round_up
 #: struct grulet_stream of grulet_impl.h: p a pointer or a size_t, w four bytes.
 _STREAM = "ppppwwpppwppppppppppw"
 #: A cell's sweep of grulet_cells.c, without its jobs, and one of those, as many as _TILE.
-_SWEEP = "ppppww" + 2 * ("w" + 4 * "wwwww" + "ww")
+_SWEEP = "pppppww" + 2 * ("w" + 4 * "wwwww" + "ww")
 _JOB = "pppppppww"
 _TILE = {True: 4, False: 1}  # GRULET_TILE, with and without blocks
 _BLOCK_ROWS = 16
