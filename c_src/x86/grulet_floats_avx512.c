@@ -23,7 +23,7 @@ KERNEL_INLINE vf load_floats(const unsigned char *at, uint32_t width, const int 
 }
 
 /* One frame and one block: three sets of four partial sums are twelve independent chains.  Two blocks, the second `next` bytes
- * further, share what is read of the operand, and their weights come in two streams (4-9 % from 128 units on; 64 lose 3 %).
+ * further, share what is read of the operand, and their weights come in two streams: 3-6 % from 32 to 128 units.
  * Several frames come set by set: their partial sums fit the registers.  `rows`: of a group of the panel, of which this takes
  * `sets` sets. */
 KERNEL_INLINE void float_sums(float *const *sums, uint32_t next_sums, const unsigned char *weights, ptrdiff_t next,
