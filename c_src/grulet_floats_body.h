@@ -265,7 +265,7 @@ BLOCK_FORM(f32)
 #else
 #define F32_BLOCKS NULL
 #endif
-#define ENTRIES(kind, with, blocks) SUM_ENTRIES(kind, with, prepare_floats, MANY_BY_SET_ENTRIES(kind, with), blocks)
+#define FLOAT_ENTRIES(kind, with, blocks) SUM_ENTRIES(kind, with, prepare_floats, MANY_BY_SET_ENTRIES(kind, with), blocks)
 
 const grulet_floats FLOATS_TABLE = {
     take_floats,
@@ -276,5 +276,5 @@ const grulet_floats FLOATS_TABLE = {
     apply,
     IF_WITH(GRULET_WITH_SOFTMAX, softmax),
     read_lines,
-    {ENTRIES(f32, GRULET_WITH_F32, F32_BLOCKS), ENTRIES(f16, GRULET_WITH_F16, NULL)},
+    {FLOAT_ENTRIES(f32, GRULET_WITH_F32, F32_BLOCKS), FLOAT_ENTRIES(f16, GRULET_WITH_F16, NULL)},
 };

@@ -120,10 +120,10 @@ BLOCK_FORM(int8_int8)
 #define INT8_BLOCKS(kind) NULL
 #endif
 
-#define ENTRIES(kind, with, blocks) SUM_ENTRIES(kind, with, prepare_##kind, MANY_ENTRIES(kind, with), blocks)
+#define INTEGER_ENTRIES(kind, with, blocks) SUM_ENTRIES(kind, with, prepare_##kind, MANY_ENTRIES(kind, with), blocks)
 
 const grulet_products PRODUCTS_TABLE = {
-    {ENTRIES(int8_int16, GRULET_WITH_INT8_INT16, INT8_BLOCKS(int8_int16)),
-     ENTRIES(int8_int8, GRULET_WITH_INT8_INT8, INT8_BLOCKS(int8_int8)),
-     ENTRIES(int4_int16, GRULET_WITH_INT4_INT16, NULL), ENTRIES(int4_int8, GRULET_WITH_INT4_INT8, NULL)},
+    {INTEGER_ENTRIES(int8_int16, GRULET_WITH_INT8_INT16, INT8_BLOCKS(int8_int16)),
+     INTEGER_ENTRIES(int8_int8, GRULET_WITH_INT8_INT8, INT8_BLOCKS(int8_int8)),
+     INTEGER_ENTRIES(int4_int16, GRULET_WITH_INT4_INT16, NULL), INTEGER_ENTRIES(int4_int8, GRULET_WITH_INT4_INT8, NULL)},
 };
