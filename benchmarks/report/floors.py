@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any
 
 from benchmarks.common import Document
-from benchmarks.report.tables import bullets, factor, table, three_digits
+from benchmarks.report.tables import bullets, factor, listed, table, three_digits
 
 Results = dict[str, Document]
 
@@ -158,22 +157,28 @@ def calls(document: dict[str, Any]) -> list[str]:
         "function around them and without a check: what cffi and numpy cost behind a step, which has filled the caches "
         "with weights.",
         table(headings, rows),
-        bullets([call_verdict(name, document["calls"].values()) for name in CALL_WANTED]),
+        bullets([call_verdict(name, document["calls"]) for name in CALL_WANTED]),
     ]
 
 
-def call_verdict(name: str, calls: Collection[dict[str, float]]) -> str:
-    """What a call from Python costs over the one from C, what was wanted, and whether that is within reach."""
+def call_verdict(name: str, calls: dict[str, dict[str, float]]) -> str:
+    """What a call from Python costs over the one from C, what was wanted, and where nobody's could cost so little."""
     wanted = CALL_WANTED[name]
-    over, bare = ([call[f"{which} over C_us"] for call in calls] for which in (name, f"bare {name}"))
+    over = [call[f"{name} over C_us"] for call in calls.values()]
     costs = f"{SPELLED[name]}: {between(over)} us over the C call, {three_digits(wanted)} was wanted"
     if max(over) <= wanted:
         return f"{costs}: reached."
-    if min(bare) > wanted:
-        return f"{costs}: **out of reach** here: {between(bare)} without anything of ours."
-    return f"{costs}: **not reached**; {between(bare)} without anything of ours."
+    beyond = {size: call[f"bare {name} over C_us"] for size, call in calls.items()}
+    beyond = {size: bare for size, bare in beyond.items() if bare > wanted}
+    reached = [size for size, call in calls.items() if call[f"{name} over C_us"] <= wanted]
+    verdict = f"reached at {listed(reached)} units alone" if reached else "**not reached**"
+    if not beyond:
+        return f"{costs}: {verdict}."
+    least = f"{between([*beyond.values()])} without anything of ours"
+    return f"{costs}: {verdict}; **out of reach** at {listed([*beyond])} units, where it is {least}."
 
 
 def between(values: list[float]) -> str:
     """The least and the most."""
-    return f"{three_digits(min(values))} to {three_digits(max(values))}"
+    least, most = three_digits(min(values)), three_digits(max(values))
+    return least if least == most else f"{least} to {most}"
