@@ -2,6 +2,7 @@
 
 import array
 import copy
+import itertools
 import pickle
 import struct
 import subprocess
@@ -348,6 +349,16 @@ def test_blob_is_the_same_on_every_kernel(model: grulet.Model) -> None:
     moved = model.stream()
     moved.restore(blobs["generic"])
     assert_same_bits(moved.run(frames[17:]), model.stream().run(frames)[17:])
+
+
+def test_kernel_may_change_from_step_to_step(model: grulet.Model) -> None:
+    """A stream in use goes on with another kernel, whose operands look different, as if nothing had happened."""
+    frames = mixed_frames(30)
+    whole = model.stream().run(frames)
+    stream, kernels = model.stream(), itertools.cycle(grulet.isas())
+    for frame, answer in zip(frames, whole, strict=True):
+        grulet.use_isa(next(kernels))
+        assert_same_bits(stream.step(frame), answer)
 
 
 def test_clone(model: grulet.Model) -> None:
