@@ -162,13 +162,17 @@ KERNEL_SHARED void set_any_job(grulet_job *job, const sweep *s, const cell_layou
 /* ---- one frame ----------------------------------------------------------------------------------------------------- */
 
 /* The sums of one frame from `count` full blocks, one or two, the second of which lies `next` bytes from the first (less than 0
- * in a backward sweep), from the matrix `first` and the one behind it. */
+ * in a backward sweep), from the matrix `first` and the one behind it.  A backward sweep of floats takes them, too, the other way
+ * round: of the blocks with which it begins the nearest cache holds what was read last (3 % of a step of 64 units).  Integers of
+ * that size all stay there, and would wait for the state's levels, which are made last. */
 KERNEL_INLINE void sums_of_blocks(const sweep *s, const unsigned char *block, ptrdiff_t next, uint32_t count, uint32_t first,
                                   const grulet_stream *stream, const uint32_t sets)
 {
     const uint32_t next_sums = 2 * matrix_sums(sets);
-    for (uint32_t matrix = first; matrix <= OF_STATE; matrix++)
+    const uint32_t turned = first == OF_INPUT && !s->scales ? s->task->backwards : 0;
+    for (uint32_t number = first; number <= OF_STATE; number++)
         for (uint32_t i = 0; i < panels_of(sets); i++) {
+            const uint32_t matrix = number ^ turned;
             const grulet_panel *panel = &s->layouts.full.panels[matrix][i];
             const void *operand = matrix == OF_STATE ? stream->h_operand : stream->x_operand;
             const uint32_t of_panel = panel_sets(sets, i);
