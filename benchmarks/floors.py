@@ -165,7 +165,14 @@ def c_burst(loop: Any, stream: grulet.Stream, frames: list[Floats]) -> Callable[
     address = int(ffi.cast("uintptr_t", stream._kernel._stream))
     pointers = (ctypes.c_void_p * len(frames))(*[frame.ctypes.data for frame in frames])
     arguments = (step, address, stream.output.ctypes.data, pointers, len(frames), BURST_CALLS)
-    return lambda: float(loop(*arguments)) / 1e3
+
+    def burst() -> float:
+        nanoseconds = float(loop(*arguments))
+        if nanoseconds < 0:
+            raise RuntimeError("grulet_step refused a frame of the benchmark")
+        return nanoseconds / 1e3
+
+    return burst
 
 
 def python_bursts(stream: grulet.Stream, frames: list[Floats]) -> dict[str, Timer]:

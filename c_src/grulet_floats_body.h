@@ -13,7 +13,7 @@
  *   vf_abs, vf_copysign(magnitude, sign)
  *   vf_less(a, b, t, e)  per lane a < b ? t : e
  *   vf_bits, vi_float    reinterpret;  vi_add, vi_shift_left_23
- *   vf_largest(v)        the largest of the lanes, none of which is a NaN
+ *   vi_max(a, b), vi_largest(v)   the larger per lane; the largest of the lanes
  *   FRAMES               how many frames its sums take over one read of the weights: 1 to GRULET_TILE
  *   sum_f32, sum_f16     a panel times the operands of 1 or FRAMES frames:
  *
@@ -199,17 +199,17 @@ static void dense_outputs(float *y, const float *sums, const float *scale, const
     }
 }
 
-/* A subnormal (or -0) is read as +0.  What is not less than infinity is bad; the loop runs to the end all the same. */
+/* A subnormal (or -0) is read as +0.  The bits of magnitudes are integers in the same order, those of NaNs the largest, and
+ * integers are compared faster.  The loop runs to the end whatever it meets. */
 static float take_floats(float *to, const float *x, uint32_t n)
 {
-    const vf infinity = vf_set(infinite_float());
-    vf top = vf_set(0.0f);
+    vi top = vf_bits(vf_set(0.0f));
     for (uint32_t i = 0; i < n; i += LANES) {
         const vf v = load_upto(x + i, n - i), magnitude = vf_abs(v);
-        top = vf_max(vf_less(magnitude, infinity, magnitude, infinity), top);
+        top = vi_max(top, vf_bits(magnitude));
         store_upto(to + i, vf_less(magnitude, vf_set(FLT_MIN), vf_set(0.0f), v), n - i);
     }
-    return vf_largest(top);
+    return float_of_bits((uint32_t)vi_largest(top));
 }
 
 /* Floats are operands as they are. */

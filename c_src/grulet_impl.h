@@ -150,6 +150,13 @@ static inline uint64_t grulet_weight_bytes_of(uint32_t weights, uint64_t inputs)
     }
 }
 
+static inline float float_of_bits(uint32_t bits)
+{
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
 /* The number that an IEEE half holds, which must be finite.  A subnormal one becomes a normal float: nothing here depends on
  * whether a CPU flushes.  No branches: signs of weights cannot be predicted. */
 static inline float grulet_half(uint16_t half)
@@ -157,22 +164,13 @@ static inline float grulet_half(uint16_t half)
     const uint32_t magnitude = half & 0x7FFFu;
     const float subnormal = (float)magnitude * 5.960464478e-8f; /* 2^-24 */
     uint32_t bits, subnormal_bits;
-    float value;
     memcpy(&subnormal_bits, &subnormal, sizeof subnormal_bits);
     bits = magnitude < 0x400u ? subnormal_bits : (magnitude << 13) + (112u << 23);
-    bits |= (half & 0x8000u) << 16;
-    memcpy(&value, &bits, sizeof value);
-    return value;
+    return float_of_bits(bits | (half & 0x8000u) << 16);
 }
 
 /* Spelled by its bits: INFINITY of <math.h> may be an expression that overflows. */
-static inline float infinite_float(void)
-{
-    const uint32_t bits = 0x7F800000u;
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
+static inline float infinite_float(void) { return float_of_bits(0x7F800000u); }
 
 /* Bytes of one operator's weights.  64-bit: sizes come from the file and must not wrap. */
 uint64_t grulet_op_data_bytes(const grulet_op *op);

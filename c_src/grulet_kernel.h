@@ -65,7 +65,7 @@ typedef void (*grulet_gates)(const grulet_job *jobs, uint32_t count, uint32_t wi
 /* ---- the two parts ------------------------------------------------------------------------------------------------- */
 
 typedef struct {
-    /* Copy a frame, subnormals as zero.  Returns its largest magnitude: infinity if it holds a NaN or an infinity. */
+    /* Copy a frame, subnormals as zero.  Returns its largest magnitude: infinity or a NaN if it holds one. */
     float (*take_frame)(float *to, const float *x, uint32_t n);
     grulet_gates gru, lstm, rnn;
     /* y = (sums scale) level + bias, made finite.  scale and bias have `width` floats, `rows` of them are real. */

@@ -4,7 +4,7 @@
  * What the file defines before the include:
  *   PRODUCTS_TABLE       the grulet_products to define
  *   of the primitives of grulet_floats_body.h: LANES, FRAMES, vf, vi, vf_load, vf_load_part, vf_set, vf_mul, vf_min, vf_max,
- *                        vf_abs, vf_bits, vf_largest
+ *                        vf_abs, vf_bits, vi_max, vi_largest
  *   vi_round(v)          the nearest integers of |v| <= 32767, ties to even
  *   put_int16(operand, stride, i, v), put_int8(operand, i, v)   store LANES integers as the operand's elements i..., for
  *                        int8 weights; `stride`: the number of elements, rounded up to 64
@@ -38,11 +38,12 @@
 
 /* ---- operands: a float vector as the dot products want it ------------------------------------------------------ */
 
+/* Magnitudes are in the order of the integers that their bits are, and those are compared faster. */
 KERNEL_SHARED float largest_magnitude(const float *x, uint32_t n)
 {
-    vf top = vf_set(0.0f);
-    for (uint32_t i = 0; i < n; i += LANES) top = vf_max(vf_abs(load_upto(x + i, n - i)), top);
-    return vf_largest(top);
+    vi top = vf_bits(vf_set(0.0f));
+    for (uint32_t i = 0; i < n; i += LANES) top = vi_max(top, vf_bits(vf_abs(load_upto(x + i, n - i))));
+    return float_of_bits((uint32_t)vi_largest(top));
 }
 
 /* Store LANES levels as the operand's elements i...; `stride`: the number of elements, rounded up to 64. */

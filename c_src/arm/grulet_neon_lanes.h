@@ -48,7 +48,8 @@ KERNEL_INLINE vi vi_add(vi a, vi b) /* unsigned, because sums of bits wrap aroun
 }
 KERNEL_INLINE vi vi_shift_left_23(vi v) { return vshlq_n_s32(v, 23); }
 KERNEL_INLINE vi vi_round(vf v) { return vcvtnq_s32_f32(v); }
-KERNEL_INLINE float vf_largest(vf v) { return vmaxvq_f32(v); }
+KERNEL_INLINE vi vi_max(vi a, vi b) { return vmaxq_s32(a, b); }
+KERNEL_INLINE int32_t vi_largest(vi v) { return vmaxvq_s32(v); }
 
 /* Levels fit int16 and int8, so dropping the high bits changes nothing. */
 KERNEL_INLINE void put_int8(void *operand, uint32_t i, vi level)

@@ -48,7 +48,8 @@ KERNEL_INLINE vi vi_shift_left_23(vi a) { return (vi)((uint32_t)a << 23); }
 
 /* 1.5 * 2^23: at that size floats are the integers, and the low bits of the sum are the nearest one. */
 KERNEL_INLINE vi vi_round(vf v) { return vi_sub(vf_bits(v + 12582912.0f), vf_bits(12582912.0f)); }
-KERNEL_INLINE float vf_largest(vf v) { return v; }
+KERNEL_INLINE vi vi_max(vi a, vi b) { return a > b ? a : b; }
+KERNEL_INLINE int32_t vi_largest(vi v) { return v; }
 
 KERNEL_INLINE void put_int16(void *operand, uint32_t stride, uint32_t i, vi level)
 {

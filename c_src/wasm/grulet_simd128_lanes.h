@@ -53,10 +53,11 @@ KERNEL_INLINE vi vi_round(vf v)
     const vf magic = wasm_f32x4_const_splat(12582912.0f);
     return wasm_i32x4_sub(wasm_f32x4_add(v, magic), magic);
 }
-KERNEL_INLINE float vf_largest(vf v)
+KERNEL_INLINE vi vi_max(vi a, vi b) { return wasm_i32x4_max(a, b); }
+KERNEL_INLINE int32_t vi_largest(vi v)
 {
-    const vf two = vf_max(v, wasm_i32x4_shuffle(v, v, 2, 3, 0, 1));
-    return wasm_f32x4_extract_lane(vf_max(two, wasm_i32x4_shuffle(two, two, 1, 0, 3, 2)), 0);
+    const vi two = vi_max(v, wasm_i32x4_shuffle(v, v, 2, 3, 0, 1));
+    return wasm_i32x4_extract_lane(vi_max(two, wasm_i32x4_shuffle(two, two, 1, 0, 3, 2)), 0);
 }
 
 /* An empty instruction that reads and writes a pointer.  Without it Clang loses, in loops, that pointers do not wrap,

@@ -47,11 +47,12 @@ KERNEL_INLINE vi vi_shift_right(vi v, const int bits) { return _mm256_srai_epi32
 KERNEL_INLINE vi vi_shift_left_23(vi v) { return vi_shift_left(v, 23); }
 
 KERNEL_INLINE vi vi_round(vf v) { return _mm256_cvtps_epi32(v); }
-KERNEL_INLINE float vf_largest(vf v)
+KERNEL_INLINE vi vi_max(vi a, vi b) { return _mm256_max_epi32(a, b); }
+KERNEL_INLINE int32_t vi_largest(vi v)
 {
-    const __m128 four = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-    const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
-    return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+    const __m128i four = _mm_max_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+    const __m128i two = _mm_max_epi32(four, _mm_unpackhi_epi64(four, four));
+    return _mm_cvtsi128_si32(_mm_max_epi32(two, _mm_shuffle_epi32(two, 1)));
 }
 
 /* Eight rows of four bytes; `half` 1: the other eight; of narrow blocks what there is. */

@@ -47,13 +47,13 @@ KERNEL_INLINE vi vi_round(vf v)
 {
     return _mm512_cvt_roundps_epi32(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
-KERNEL_INLINE float vf_largest(vf v)
+KERNEL_INLINE vi vi_max(vi a, vi b) { return _mm512_max_epi32(a, b); }
+KERNEL_INLINE int32_t vi_largest(vi v)
 {
-    const __m256 eight = _mm256_max_ps(_mm512_castps512_ps256(v),
-                                       _mm256_castsi256_ps(_mm512_extracti64x4_epi64(vf_bits(v), 1)));
-    const __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
-    const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
-    return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+    const __m256i eight = _mm256_max_epi32(_mm512_castsi512_si256(v), _mm512_extracti64x4_epi64(v, 1));
+    const __m128i four = _mm_max_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
+    const __m128i two = _mm_max_epi32(four, _mm_unpackhi_epi64(four, four));
+    return _mm_cvtsi128_si32(_mm_max_epi32(two, _mm_shuffle_epi32(two, 1)));
 }
 
 KERNEL_INLINE vi vi_set(int32_t v) { return _mm512_set1_epi32(v); }
