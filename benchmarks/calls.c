@@ -10,7 +10,6 @@
 #include "timing.h"
 
 enum { MOST_ROUNDS = 2001 };
-static const double BURST = 20e3; /* nanoseconds */
 static const double WHOLE = 200e6; /* nanoseconds for a file; what is slow gets fewer rounds */
 
 static volatile uint32_t sink;
@@ -45,8 +44,6 @@ static void frames_for_tokens(bench *b)
     if (grulet_step(b->streams[0], b->outputs, b->frames) != GRULET_BAD_FRAME) return;
     for (size_t i = 0; i < FRAMES * b->inputs; i++) b->frames[i] = (float)(i % FRAMES);
 }
-
-static size_t burst_of(double each) { return (size_t)(BURST / (each + 1)) + 1; }
 
 static void measure(const char *path, size_t rounds)
 {

@@ -11,7 +11,6 @@
 #include "timing.h"
 
 enum { MOST_ROUNDS = 2001 };
-static const double BURST = 20e3; /* nanoseconds */
 static const double WHOLE = 400e6; /* nanoseconds for a file; what is slow gets fewer rounds */
 static volatile uint32_t sink;
 
@@ -35,8 +34,6 @@ static double reads(const bench *b, size_t count)
     }
     return (nanoseconds() - begin) / (double)count;
 }
-
-static size_t burst_of(double each) { return (size_t)(BURST / (each + 1)) + 1; }
 
 static void measure(const char *isa, size_t rounds, int format, const char *path)
 {

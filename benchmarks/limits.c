@@ -52,7 +52,6 @@ typedef float floats __attribute__((vector_size(REGISTER_BYTES)));
 #endif
 
 enum { ROUNDS = 2001, TURNS = 4000 };
-static const double BURST = 20e3; /* nanoseconds */
 static volatile uint32_t sink;
 static size_t rounds;
 
@@ -251,7 +250,7 @@ static void print_reading(size_t bytes)
         exit(1);
     }
     memset(memory, 1, bytes);
-    size_t burst = (size_t)(BURST / burst_of_reads(read_forward, memory, count, 20)) + 2;
+    size_t burst = burst_of(burst_of_reads(read_forward, memory, count, 20));
     for (size_t round = 0; round < rounds; round++)
         for (int way = 0; way < WAYS; way++) times[way][round] = burst_of_reads(READERS[way], memory, count, burst);
     double forward = median(times[0], rounds), quarters = median(times[1], rounds);
