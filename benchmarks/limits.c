@@ -119,9 +119,10 @@ static inline int32x4_t neon_dot(int32x4_t sum, int32x4_t a, int32x4_t b)
 static double multiply_adds_int8(void)
 {
     double times[ROUNDS];
-    dots a, b;
-    memset(&a, 1, sizeof a);
-    memset(&b, 2, sizeof b);
+    dots ones, twos;
+    memset(&ones, 1, sizeof ones);
+    memset(&twos, 2, sizeof twos);
+    dots a = ones, b = twos; /* in registers: what has an address would be stored in every turn */
     EACH_SUM(START)
     for (size_t round = 0; round < rounds; round++) {
         double begin = nanoseconds();
