@@ -17,9 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.common import RESULTS, ROOT
-from benchmarks.report.__main__ import DOCS
-from benchmarks.report.page import write
+from benchmarks.common import ROOT
+from benchmarks.report.page import MAIN, Page, write, write_all
 from benchmarks.report.sections import SECTIONS
 
 #: With --quick: the smallest that shows that everything works.
@@ -50,17 +49,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="only try that everything works")
     parser.add_argument("--only", type=names, default=tuple(SECTIONS), help="these, separated by commas")
-    parser.add_argument("--results", type=Path, help=f"folder for JSON; default: {RESULTS.relative_to(ROOT)}")
-    parser.add_argument("--docs", type=Path, help=f"the page; default: {DOCS.relative_to(ROOT)}")
+    parser.add_argument("--results", type=Path, help=f"folder for JSON; default: {MAIN.results.relative_to(ROOT)}")
+    parser.add_argument("--docs", type=Path, help=f"the page; default: {MAIN.docs.relative_to(ROOT)}")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        default_results, default_docs = (
-            (folder / "results", folder / "docs" / "page.md") if options.quick else (RESULTS, DOCS)
-        )
-        results, docs = options.results or default_results, options.docs or default_docs
+        default = Page(folder / "docs" / "page.md", folder / "results", folder) if options.quick else MAIN
+        results, docs = options.results or default.results, options.docs or default.docs
         failed = [name for name in options.only if not run(name, results, folder / "work", quick=options.quick)]
-        write(results, docs, docs.parent / "pictures")
+        if (docs, results) == (MAIN.docs, MAIN.results):
+            write_all()
+        else:
+            write(Page(docs, results, docs.parent / "pictures"))
     print(f"\nwritten: {results}, {docs}")
     if failed:
         sys.exit(f"failed: {', '.join(failed)}")

@@ -23,10 +23,9 @@ from benchmarks.common import affordable, compact, latencies, numbers  # noqa: E
 from benchmarks.floors import floor_of  # noqa: E402
 from benchmarks.instructions import cases, judge, of_a_turn  # noqa: E402
 from benchmarks.models import ALL_FORMATS, RIVALLED_FORMATS  # noqa: E402
-from benchmarks.report.__main__ import DOCS  # noqa: E402
 from benchmarks.report.floors import verdict  # noqa: E402
 from benchmarks.report.latency import exceptions  # noqa: E402
-from benchmarks.report.page import load, write  # noqa: E402
+from benchmarks.report.page import PAGES, Page, load, write  # noqa: E402
 from benchmarks.report.sections import SECTIONS  # noqa: E402
 from benchmarks.report.style import apart  # noqa: E402
 from benchmarks.report.verdicts import TARGETS, comparisons, target_of  # noqa: E402
@@ -36,7 +35,6 @@ from grulet.measuring import measure  # noqa: E402
 
 #: What `python -m benchmarks --quick --results tests/benchmark_results` wrote, with all rivals installed.
 SAMPLE = Path(__file__).parent / "benchmark_results"
-RESULTS = ROOT / "benchmarks" / "results"
 
 #: Rivals that are absent in these tests, wherever they run; onnxruntime and torch are there, as in all tests.
 BLOCKED = ("ai_edge_litert", "litert_torch", "openvino", "ncnn")
@@ -257,7 +255,7 @@ def test_help(name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 def test_page_of_the_sample(tmp_path: Path) -> None:
     """All sections, all pictures, no dead link, and the warning that a sample deserves."""
     docs = tmp_path / "docs" / "benchmarks.md"
-    write(SAMPLE, docs, docs.parent / "pictures")
+    write(Page(docs, SAMPLE, docs.parent / "pictures"), PAGES)
     page = docs.read_text(encoding="utf-8")
     assert "these figures mean nothing" in page
     assert page.count("\n## ") == len(SECTIONS) + 3  # the machine, in short, settings
@@ -267,6 +265,8 @@ def test_page_of_the_sample(tmp_path: Path) -> None:
         assert (docs.parent / picture).read_bytes().startswith(b"\x89PNG")
     for link in re.findall(r"\]\(\.\./([^)]+)\)", page):
         assert (ROOT / link).exists(), link
+    for other in PAGES:
+        assert f"]({other.docs.name})" in page
 
 
 def test_page_is_made_from_any_part(tmp_path: Path) -> None:
@@ -275,7 +275,7 @@ def test_page_is_made_from_any_part(tmp_path: Path) -> None:
         results = tmp_path / name
         results.mkdir()
         shutil.copy(SAMPLE / f"{name}.json", results)
-        write(results, results / "page.md", results / "pictures")
+        write(Page(results / "page.md", results, results / "pictures"))
     document = json.loads((SAMPLE / "instructions.json").read_text())
     del document["results"]
     document["absent"] = "valgrind is not installed"
@@ -284,19 +284,21 @@ def test_page_is_made_from_any_part(tmp_path: Path) -> None:
 
 def test_no_results_is_one_line(tmp_path: Path) -> None:
     """Said, not raised."""
-    command = [sys.executable, "-m", "benchmarks.report", "--results", str(tmp_path)]
+    docs = tmp_path / "page.md"
+    command = [sys.executable, "-m", "benchmarks.report", "--results", str(tmp_path), "--docs", str(docs)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
 
 
-@pytest.mark.skipif(not DOCS.exists() or not load(RESULTS), reason="nothing measured yet")
-def test_docs_are_what_the_results_say(tmp_path: Path) -> None:
-    """docs/benchmarks.md is `python -m benchmarks.report` of benchmarks/results, not a word by hand."""
-    docs = tmp_path / "benchmarks.md"
-    write(RESULTS, docs, tmp_path / "pictures")
-    assert docs.read_text(encoding="utf-8") == DOCS.read_text(encoding="utf-8")
-    assert not any(document["quick"] for document in load(RESULTS).values())
+@pytest.mark.parametrize("which", PAGES, ids=lambda which: which.docs.stem)
+def test_docs_are_what_the_results_say(which: Page, tmp_path: Path) -> None:
+    """A page in docs/ is what `python -m benchmarks.report` makes of its results, not a word by hand."""
+    docs = tmp_path / which.docs.name
+    pictures = tmp_path / which.pictures.relative_to(which.docs.parent)
+    write(Page(docs, which.results, pictures), [other for other in PAGES if other is not which])
+    assert docs.read_text(encoding="utf-8") == which.docs.read_text(encoding="utf-8")
+    assert not any(document["quick"] for document in load(which.results).values())
 
 
 # ---- verdicts --------------------------------------------------------------------------------------------------------

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
-from benchmarks.common import Document
+from benchmarks.common import RESULTS, ROOT, Document
 from benchmarks.report import c_level, latency
 from benchmarks.report.pictures import PICTURES, save
 from benchmarks.report.sections import SECTIONS
@@ -18,8 +20,23 @@ HOW = """One thread, pinned to one CPU; Python's garbage collector is off. Conte
 that a change of the machine's speed meets all of them. Weights are hot in whatever cache holds them, frames are
 random, the state is carried from step to step. Every rival ([benchmarks/rivals](../benchmarks/rivals)) runs at the
 best settings known, listed below, and `python -m benchmarks.rivals` holds its answers against torch. `make bench`
-repeats everything and rewrites this page and its pictures from [benchmarks/results](../benchmarks/results): no figure
-or sentence on it is written by hand."""
+repeats everything; `python -m benchmarks.report` makes this page and its pictures from
+{results}: no figure or sentence on it is written by hand."""
+
+
+class Page(NamedTuple):
+    """A page, the results it is made from, and the folder of its pictures, which lies below the page's."""
+
+    docs: Path
+    results: Path
+    pictures: Path
+
+
+DOCS = ROOT / "docs"
+#: The last `make bench`.
+MAIN = Page(DOCS / "benchmarks.md", RESULTS, DOCS / "pictures")
+#: That, and what is kept of other machines.
+PAGES = [MAIN, Page(DOCS / "benchmarks-xeon.md", RESULTS / "xeon", DOCS / "pictures" / "xeon")]
 
 
 def load(folder: Path) -> Results:
@@ -32,12 +49,14 @@ def load(folder: Path) -> Results:
     return found
 
 
-def page(results: Results, pictures: dict[str, dict[str, str]], pictures_folder: str) -> str:
-    """The page; ``pictures``: messages by section and file name."""
-    parts = ["# Benchmarks", HOW]
+def page(
+    results: Results, results_folder: str, pictures: dict[str, dict[str, str]], pictures_folder: str, others: str
+) -> str:
+    """The page; ``pictures``: messages by section and file name; ``others``: links to pages of other machines."""
+    parts = ["# Benchmarks", HOW.format(results=results_folder)]
     if any(document["quick"] for document in results.values()):
         parts.append("**Made with --quick, which only tries that everything works: these figures mean nothing.**")
-    parts += [machine(results), standing_out(results)]
+    parts += [machine(results, others), standing_out(results)]
     for name, section in SECTIONS.items():
         if name in results:
             head, _, rest = section(results).partition("\n\n")
@@ -48,7 +67,12 @@ def page(results: Results, pictures: dict[str, dict[str, str]], pictures_folder:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def machine(results: Results) -> str:
+def cpus(results: Results) -> str:
+    """What the CPU calls itself."""
+    return ", ".join(dict.fromkeys(str(document["machine"]["cpu"]) for document in results.values()))
+
+
+def machine(results: Results, others: str) -> str:
     """The facts without which a figure means nothing."""
     facts = [document["machine"] for document in results.values()]
     dates = sorted(document["date"] for document in results.values())
@@ -60,7 +84,7 @@ def machine(results: Results) -> str:
     loads = [fact["load_before"] for fact in facts if fact["load_before"] is not None]
     rows = [
         ["measured", f"{dates[0]} to {dates[-1]}, {three_digits(minutes)} minutes in all"],
-        ["CPU", f"{every('cpu')}; {every('cpus')} of them"],
+        ["CPU", f"{cpus(results)}; {every('cpus')} of them"],
         ["system", every("system")],
         ["grulet", f"{every('grulet')}, kernel {every('isa')}"],
         ["Python, numpy", f"{every('python')}, {every('numpy')}"],
@@ -68,6 +92,8 @@ def machine(results: Results) -> str:
     if loads:
         rows.append(["load before each benchmark", f"{min(loads):.2f} to {max(loads):.2f} (1 is one busy CPU)"])
     rows += [["noise", text] for text in noise(results)]
+    if others:
+        rows.append(["the same on other machines", others])
     return "\n\n".join(["## The machine", table(["", ""], rows, 2)])
 
 
@@ -100,16 +126,36 @@ def standing_out(results: Results) -> str:
     return "\n\n".join(["## In short", bullets(lines)]) if lines else ""
 
 
-def write(results_folder: Path, docs: Path, pictures_folder: Path) -> None:
+def write(which: Page, others: Iterable[Page] = ()) -> None:
     """Make the pictures and the page."""
-    results = load(results_folder)
+    results = load(which.results)
     if not results:
-        raise FileNotFoundError(f"{results_folder}: no results; python -m benchmarks makes them")
+        raise FileNotFoundError(f"{which.results}: no results; python -m benchmarks makes them")
     messages = {
-        name: {file: save(draw, results, pictures_folder / f"{file}.png") for file, draw in draws.items()}
+        name: {file: save(draw, results, which.pictures / f"{file}.png") for file, draw in draws.items()}
         for name, draws in PICTURES.items()
         if "results" in results.get(name, {})
     }
-    relative = pictures_folder.resolve().relative_to(docs.resolve().parent).as_posix()
-    docs.parent.mkdir(parents=True, exist_ok=True)
-    docs.write_text(page(results, messages, relative), encoding="utf-8")
+    text = page(
+        results,
+        folder_link(which.results),
+        messages,
+        which.pictures.resolve().relative_to(which.docs.resolve().parent).as_posix(),
+        ", ".join(f"[{cpus(load(other.results))}]({other.docs.name})" for other in others),
+    )
+    which.docs.parent.mkdir(parents=True, exist_ok=True)
+    which.docs.write_text(text, encoding="utf-8")
+
+
+def folder_link(folder: Path) -> str:
+    """A folder as a page in docs/ names it."""
+    if not folder.resolve().is_relative_to(ROOT):
+        return f"the results in `{folder.name}`"
+    name = folder.resolve().relative_to(ROOT).as_posix()
+    return f"[{name}](../{name})"
+
+
+def write_all() -> None:
+    """All pages in docs/: each names the others."""
+    for which in PAGES:
+        write(which, [other for other in PAGES if other is not which])

@@ -116,7 +116,8 @@ def latency_distribution(results: Results) -> tuple[Any, str]:
             [1, 0.5, 0.1, 0.01, 0.001, 0.0001], ["all", "half", "1 in 10", "1 in 100", "1 in 1,000", "1 in 10,000"]
         )
         axis.yaxis.minorticks_off()
-        plain_numbers(axis.xaxis)
+        plain_numbers(axis.xaxis, between=3)
+        axis.tick_params("x", labelsize=8.5)
         axis.set_xlabel("microseconds")
         axis.grid(alpha=0.25)
         axis.legend(fontsize=8.5, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))

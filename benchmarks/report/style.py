@@ -81,10 +81,12 @@ def balanced(text: str, width: int) -> list[str]:
     return textwrap.wrap(text, min(width, len(text) // count + 8))
 
 
-def plain_numbers(axis: Any) -> None:
-    """Figures as people write them, not as powers of ten."""
-    from matplotlib.ticker import FuncFormatter, NullFormatter
+def plain_numbers(axis: Any, between: int | None = None) -> None:
+    """Figures as people write them: powers of ten and, if the axis has few of them, ``between`` times those."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+    if between is not None:
+        axis.set_major_locator(LogLocator(subs=(1, between)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     axis.set_minor_formatter(NullFormatter())
 
