@@ -32,7 +32,7 @@
 #define UNROLL
 #endif
 
-/* Before a loop of constant count that compilers vectorize as long as they do not unroll it first. */
+/* Before a loop of constant count that is better not unrolled; compilers vectorize some only then. */
 #if defined(__clang__)
 #define ROLLED _Pragma("clang loop unroll(disable)")
 #elif defined(__GNUC__)

@@ -3,14 +3,11 @@
 #error "this file needs -mavx512f -mavx512bw -mavx512dq -mavx512vl"
 #endif
 #include "x86/grulet_avx512_lanes.h"
+#include "x86/grulet_far.h"
 
 #define FLOATS_TABLE grulet_floats_avx512
 
 #define TWO_BLOCKS
-
-/* Halves of a layer so wide come from the last cache or from memory: asking for them AHEAD bytes early is worth its load
- * slots, 10 % (nearer weights lose by it; floats of two blocks come in two streams and do without). */
-enum { FAR_INPUTS = 768, AHEAD = 4096 };
 
 /* Sixteen weights, or `width` of them: floats, or halves. */
 KERNEL_INLINE vf load_floats(const unsigned char *at, uint32_t width, const int halves)
@@ -24,6 +21,7 @@ KERNEL_INLINE vf load_floats(const unsigned char *at, uint32_t width, const int 
 
 /* One frame and one block: three sets of four partial sums are twelve independent chains.  Two blocks, the second `next` bytes
  * further, share what is read of the operand, and their weights come in two streams: 3-6 % from 32 to 128 units.
+ * Far weights are asked for early (halves: 10 %), but those of two streams do without.
  * Several frames come set by set: their partial sums fit the registers.  `rows`: of a group of the panel, of which this takes
  * `sets` sets. */
 KERNEL_INLINE void float_sums(float *const *sums, uint32_t next_sums, const unsigned char *weights, ptrdiff_t next,
@@ -38,9 +36,7 @@ KERNEL_INLINE void float_sums(float *const *sums, uint32_t next_sums, const unsi
     UNROLL for (int chain = 0; chain < frames * blocks * sets; chain++)
         UNROLL for (int j = 0; j < GRULET_GROUP; j++) partial[chain][j] = vf_set(0.0f);
     for (uint32_t i = 0; i < inputs; i += GRULET_GROUP, weights += group_bytes) {
-        if (far)
-            UNROLL for (int line = 0; line < sets * GRULET_GROUP; line += 2)
-                _mm_prefetch((const char *)(weights + (uint32_t)line * line_bytes) + AHEAD, _MM_HINT_T0);
+        if (far) ask_for_far(weights, (uint32_t)sets * GRULET_GROUP * line_bytes);
         UNROLL for (int chain = 0; chain < blocks * sets; chain++)
             UNROLL for (int j = 0; j < GRULET_GROUP; j++) {
                 const unsigned char *const line = weights + chain / sets * next;
