@@ -54,8 +54,9 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        default = Page(folder / "docs" / "page.md", folder / "results", folder) if options.quick else MAIN
-        results, docs = options.results or default.results, options.docs or default.docs
+        quick = folder / "docs"
+        default = Page(quick / "page.md", folder / "results", quick / "pictures") if options.quick else MAIN
+        results, docs = (options.results or default.results).resolve(), (options.docs or default.docs).resolve()
         failed = [name for name in options.only if not run(name, results, folder / "work", quick=options.quick)]
         if (docs, results) == (MAIN.docs, MAIN.results):
             write_all()

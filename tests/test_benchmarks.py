@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # benchmarks is no installed package
 
 from benchmarks.budget import SLACK_PERCENT, Verdict  # noqa: E402
+from benchmarks.building import compiler, run  # noqa: E402
 from benchmarks.common import affordable, compact, latencies, numbers  # noqa: E402
 from benchmarks.floors import floor_of  # noqa: E402
 from benchmarks.instructions import cases, judge, of_a_turn  # noqa: E402
@@ -280,6 +281,32 @@ def test_page_is_made_from_any_part(tmp_path: Path) -> None:
     del document["results"]
     document["absent"] = "valgrind is not installed"
     assert "valgrind is not installed" in SECTIONS["instructions"]({"instructions": document})
+
+
+def test_a_remark_stands_under_its_heading(tmp_path: Path) -> None:
+    """What a reader must know of kept results that later ones do without."""
+    shutil.copytree(SAMPLE, tmp_path / "results")
+    path = tmp_path / "results" / "calls.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"remark": "Taken in the dark."}))
+    write(Page(tmp_path / "page.md", tmp_path / "results", tmp_path / "pictures"))
+    assert "## The C call alone\n\nTaken in the dark.\n\n" in (tmp_path / "page.md").read_text()
+
+
+def test_bursts_hold_as_many_backward_sweeps_as_forward_ones(tmp_path: Path) -> None:
+    """An even number of calls, two at least, for about 20 us."""
+    source, program = tmp_path / "bursts.c", tmp_path / "bursts"
+    source.write_text(
+        "#define _POSIX_C_SOURCE 200112L\n"
+        '#include "timing.h"\n#include <stdio.h>\n'
+        "int main(int count, char **each) {\n"
+        '    for (int i = 1; i < count; i++) printf("%zu\\n", burst_of(atof(each[i])));\n'
+        "    return 0;\n}\n"
+    )
+    run([*compiler(), f"-I{ROOT / 'benchmarks'}", str(source), "-o", str(program)])
+    times = [0.0, 50.0, 999.0, 3999.0, 6665.0, 9999.0, 10001.0, 20000.0, 46e3, 2e6]
+    for time, burst in zip(times, map(int, run([str(program), *map(str, times)]).split()), strict=True):
+        assert burst % 2 == 0
+        assert 2 <= burst <= 2 + 20e3 / (time + 1)
 
 
 def test_no_results_is_one_line(tmp_path: Path) -> None:

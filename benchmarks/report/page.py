@@ -61,7 +61,7 @@ def page(
         if name in results:
             head, _, rest = section(results).partition("\n\n")
             images = [f"![{message}]({pictures_folder}/{file}.png)" for file, message in pictures.get(name, {}).items()]
-            parts += [head, *images, rest]
+            parts += [head, results[name].get("remark", ""), *images, rest]
     if "results" in results.get("latency", {}):
         parts += ["## The rivals' settings", latency.settings(results["latency"])]
     return "\n\n".join(part for part in parts if part) + "\n"
